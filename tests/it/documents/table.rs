@@ -173,6 +173,14 @@ pub const PAGES: &[(&str, &[(&str, Way)])] = &[
         ],
     ),
     (
+        "docs/deployment.md",
+        &[
+            ("msiexec /i age-oauth-VERSION-x86_64-pc-windows-gnu.msi /qn /norestart", Script("tests/artefacts/run", "wine msiexec /x")),
+            ("age-oauth connections remove --all --yes", Bash(SignedIn)),
+            ("age-oauth connections add --from prod.json --yes", Like("share::a_card_can_come_through_a_pipe_and_update_a_connection")),
+        ],
+    ),
+    (
         "docs/doctor.md",
         &[
             ("sudo /usr/local/bin/age-oauth doctor --as-task --account gis", Test("service_accounts::the_lines_for_doctor_make_the_checks_as_the_account")),
@@ -306,7 +314,6 @@ pub const PAGES: &[(&str, &[(&str, Way)])] = &[
             ("import age_oauth", Test("python::data::geopandas_reads_all_pages_of_a_layer")),
             ("layer=https://gis.example.com/server/rest/services/Roads/FeatureServer/0", Test("python::data::gdal_takes_the_token_from_the_environment_of_one_command")),
             ("import asyncio", Test("python::data::aiohttp_and_fsspec_sign_each_request_by_its_address")),
-            ("$token = age-oauth token -c prod", POWERSHELL),
             ("answer <- jsonlite::fromJSON(system2(\"age-oauth\", c(\"token\", \"--json\", \"-c\", \"prod\"), stdout = TRUE))", Not("needs R and Esri's arcgisutils; the page says that it was not run")),
         ],
     ),
