@@ -262,7 +262,7 @@ fn a_daemon_replaced_between_two_calls_is_found_again(provider: Provider) {
 
 #[test]
 fn a_deleted_collection_is_reported_and_not_replaced_by_another() {
-    let session = SecretService::start(Provider::GnomeKeyring);
+    let mut session = SecretService::start(Provider::GnomeKeyring);
     let keychain = keychain_in(&session, false);
     keychain.set(&tokens(), &secret("gone")).unwrap();
     session.delete_collection();
@@ -279,7 +279,7 @@ fn a_deleted_collection_is_reported_and_not_replaced_by_another() {
 
 #[test]
 fn without_a_default_collection_the_hint_says_what_makes_one() {
-    let session = SecretService::start(Provider::GnomeKeyring);
+    let mut session = SecretService::start(Provider::GnomeKeyring);
     let (portal, home) = home_in(&session);
     add(&home, &portal, "prod");
     sign_in(&home, &portal, "prod").ok();

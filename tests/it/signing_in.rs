@@ -102,7 +102,7 @@ fn a_keychain_that_stores_nothing_is_reported_before_the_browser() {
     let out = home.run(arguments).input("some-code-1234\n").done().code(5);
     assert!(!out.stderr.contains("oauth2/authorize"), "{}", out.stderr);
 
-    let empty = SecretService::start(Provider::GnomeKeyring);
+    let mut empty = SecretService::start(Provider::GnomeKeyring);
     empty.delete_collection();
     refused(&home, Some(empty.address()), "no_collection");
     assert_eq!(portal.live_refresh_tokens(), 1);

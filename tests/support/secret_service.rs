@@ -272,9 +272,20 @@ impl SecretService {
     }
 
     /// Deletes the default collection.
-    pub fn delete_collection(&self) {
+    ///
+    /// GNOME Keyring 42 aborts now and then when a client it does not know yet calls it, on a busy
+    /// machine. Then it is started again.
+    pub fn delete_collection(&mut self) {
+        if self.try_to_delete_collection().is_err() {
+            self.start_provider();
+            self.try_to_delete_collection().unwrap();
+        }
+    }
+
+    fn try_to_delete_collection(&self) -> Result<(), ::secret_service::Error> {
         let client = self.client();
-        client.get_default_collection().unwrap().delete().unwrap();
+        let collection = client.get_default_collection()?;
+        collection.delete()
     }
 
     /// Adds an item as another program may, also beside one of the same name.
