@@ -43,7 +43,13 @@ fn an_application_connection_gets_its_client_secret_from_each_source() {
     let app = ["--auth-type", "app"];
     let file = secret_file(&home, "client-secret", service_secret());
     let by_file = [&app[..], &["--client-secret-file", &file]].concat();
-    add(&home, &portal, "file", SERVICE_ID, &by_file).ok();
+    let added = add(&home, &portal, "file", SERVICE_ID, &by_file).ok();
+    let added = added.err_has("age-oauth token -c file");
+    assert!(
+        !added.stderr.contains("age-oauth login"),
+        "{}",
+        added.stderr
+    );
     let line = format!("/bin/cat '{file}'");
     let by_command = [&app[..], &["--client-secret-command", &line]].concat();
     add(&home, &portal, "command", SERVICE_ID, &by_command).ok();
@@ -67,6 +73,22 @@ fn an_application_connection_gets_its_client_secret_from_each_source() {
     let said = home.run([&untrusted[..], &again].concat()).done().code(6);
     said.err_has("hint: nothing was changed; if this is your portal")
         .err_has("give --verify-ssl FILE.pem; to change the connection without asking the portal");
+}
+
+#[test]
+fn a_tag_that_no_connection_has_is_named() {
+    let (portal, home) = (Portal::start(PortalVersion::Enterprise114), home());
+    let list = |words: &[&str]| {
+        let all = [&["connections", "list"], words].concat();
+        home.run(all).done().ok()
+    };
+    list(&[]).err_has("There are no connections; add one");
+    let nightly = ["--tag", "nightly"];
+    add(&home, &portal, "prod", APP_ID, &nightly).ok();
+    assert!(list(&nightly).stdout.starts_with("prod"));
+    let none = list(&["--tag", "weekly"]).out("");
+    let none = none.err_has("No connection has the tag `weekly`.");
+    assert!(!none.stderr.contains("There are no"), "{}", none.stderr);
 }
 
 #[test]

@@ -32,15 +32,15 @@ pub(in crate::cli) fn broken_folder(error: &Error) -> Option<&Path> {
     }
 }
 
-/// Shows the two commands that people use after adding a connection.
+/// Shows the commands that people use after adding a connection.
 pub(in crate::cli) fn next_steps(ctx: &CommandContext, connection: &Connection) {
     let name = connection_flag(connection);
     ctx.console.info("Next:");
     match connection.grant {
-        Grant::User { .. } | Grant::Application | Grant::Network => ctx
+        Grant::User { .. } | Grant::Network => ctx
             .console
             .info(&format!("  age-oauth login {name}        sign in")),
-        Grant::ApiKey { .. } => {}
+        Grant::Application | Grant::ApiKey { .. } => {}
     }
     ctx.console.info(&format!(
         "  age-oauth token {name}        print an access token"

@@ -9,6 +9,7 @@ use crate::cli::shared::connection_table::rows;
 use crate::cli::shared::help::examples;
 use crate::cli::CommandContext;
 use crate::connection::{Connection, ConnectionId};
+use crate::text::one_line;
 use crate::util::rfc3339;
 
 #[derive(Args, Debug, Default)]
@@ -45,8 +46,10 @@ pub(super) fn list(ctx: &mut CommandContext, args: &ListArgs) -> Outcome {
         return ctx.answer_json_array(&all);
     }
     if listing.connections.is_empty() && listing.plaintext.is_empty() {
-        ctx.console
-            .info("There are no connections; add one: age-oauth connections add");
+        ctx.console.info(&match &args.tag {
+            Some(tag) => format!("No connection has the tag `{}`.", one_line(tag, 64)),
+            None => "There are no connections; add one: age-oauth connections add".to_owned(),
+        });
         return Ok(());
     }
     if ctx.system.terminal.stdout {
