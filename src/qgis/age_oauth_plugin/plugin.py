@@ -16,9 +16,9 @@ from .translation import install, remove
 
 _MENU = "age-oauth"
 
-#: QGIS that is closed waits here for tasks that go on, so many milliseconds. Afterwards, it waits
-#: for them by itself, without a limit.
-_PATIENCE = 5000
+#: QGIS that is closed waits here for tasks that end late, so many milliseconds. Afterwards, it
+#: waits for them by itself, without a limit.
+_PATIENCE = 20_000
 
 
 class Plugin:
@@ -84,7 +84,9 @@ def _end_threads() -> None:
     """Ends the threads of QGIS's tasks, such as those that have opened layers. QGIS 3.40 crashes if one of them ends after the
     store of sign-ins that it has used for a request (``QgsAuthConfigurationStorageDb``): when QGIS is closed, it ends the threads of
     drawings before that, and those of tasks after it."""
+    manager = QgsApplication.taskManager()
     # QGIS before 3.38 runs tasks in the threads of drawings.
-    pool = getattr(QgsApplication.taskManager(), "threadPool", None)
-    if pool is not None:
-        pool().waitForDone(_PATIENCE)
+    if hasattr(manager, "threadPool"):
+        # As QGIS itself does later.
+        manager.cancelAll()
+        manager.threadPool().waitForDone(_PATIENCE)
