@@ -345,6 +345,18 @@ fn a_portal_that_answers_anything_stops_nothing() {
     desktop.tell("end").ends();
 }
 
+/// QGIS 3.40 crashes by itself where a thread of its tasks ends last.
+#[test]
+fn qgis_is_closed_after_a_layer_was_opened_with_and_without_the_plugin() {
+    for unloads in ["0", "1"] {
+        let (portal, home) = signed_in();
+        portal.publish_services();
+        let variables = [("AGE_OAUTH_TEST_UNLOADS", unloads)];
+        Desktop::start(&home, "qgis_plugin_closes.py", &variables).ends();
+        portal.assert_clean();
+    }
+}
+
 #[test]
 fn what_goes_on_at_a_silent_portal_is_canceled_and_ends_with_the_plugin() {
     let (portal, home) = signed_in();

@@ -75,8 +75,8 @@ def _leave(code):
     os._exit(code)
 
 
-def run(test, *, closes=True):
-    """Runs a test once QGIS has started, and closes QGIS; without ``closes``, ends its process."""
+def run(test):
+    """Runs a test once QGIS has started, and closes QGIS."""
 
     def start():
         try:
@@ -85,8 +85,6 @@ def run(test, *, closes=True):
             test()
             QgsProject.instance().clear()
             say("done")
-            if not closes:
-                _leave(0)
         except BaseException:
             traceback.print_exc()
             picture("failed")

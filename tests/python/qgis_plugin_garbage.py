@@ -52,5 +52,4 @@ def test():
     assert len(layers()) <= 1
 
 
-# QGIS 3.40 crashes when it is closed after this, also if the plugin was unloaded seconds before.
-run(test, closes=False)
+run(test)

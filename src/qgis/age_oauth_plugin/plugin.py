@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 
-from qgis.PyQt.QtCore import Qt
+from qgis.core import QgsApplication
+from qgis.PyQt.QtCore import QCoreApplication, Qt
 from qgis.PyQt.QtGui import QIcon
 from qgis.PyQt.QtWidgets import QAction
 
@@ -14,6 +15,10 @@ from .texts import close_messages, tr
 from .translation import install, remove
 
 _MENU = "age-oauth"
+
+#: QGIS that is closed waits here for tasks that end late, so many milliseconds. Afterwards, it
+#: waits for them by itself, without a limit.
+_PATIENCE = 20_000
 
 
 class Plugin:
@@ -39,6 +44,8 @@ class Plugin:
         self.panel.visibilityChanged.connect(self._has_shown)
         self._iface.addToolBarIcon(self._action)
         self._iface.addPluginToWebMenu(_MENU, self._action)
+        # Not taken away by `unload`: the threads stay for half a minute.
+        QCoreApplication.instance().aboutToQuit.connect(_end_threads)
         self.connections.start()
 
     def _show(self, is_shown: bool) -> None:
@@ -71,3 +78,15 @@ class Plugin:
         self._iface.removeDockWidget(self.panel)
         self.panel.deleteLater()
         self.connections = self.panel = None
+
+
+def _end_threads() -> None:
+    """Ends the threads of QGIS's tasks, such as those that have opened layers. QGIS 3.40 crashes if one of them ends after the
+    store of sign-ins that it has used for a request (``QgsAuthConfigurationStorageDb``): when QGIS is closed, it ends the threads of
+    drawings before that, and those of tasks after it."""
+    manager = QgsApplication.taskManager()
+    # QGIS before 3.38 runs tasks in the threads of drawings.
+    if hasattr(manager, "threadPool"):
+        # As QGIS itself does later.
+        manager.cancelAll()
+        manager.threadPool().waitForDone(_PATIENCE)
