@@ -14,7 +14,8 @@ mod format;
 mod hints;
 mod json;
 mod launch;
-#[cfg(test)]
+// The pages are about the whole program.
+#[cfg(all(test, feature = "migrate"))]
 mod page_tests;
 mod powershell;
 mod prompt;
