@@ -76,7 +76,7 @@ def test():
     for state, text in (("ends_soon", f"The API key of keyed ends on {os.environ['AGE_OAUTH_TEST_END']}"), ("ended", "has ended")):
         panel._notice(entry, state)
         told = until(lambda: [one for one in messages() if text in one], text)
-        assert "connections edit" in told[0] and "sign in" not in told[0].lower(), told
+        assert f"connections edit {entry.id} --expires DATE --api-key-stdin" in told[0] and "sign in" not in told[0].lower(), told
         plugin().connections.settled.emit(entry.id)
 
     # Nothing here answers the web server, and the program says so.

@@ -32,9 +32,6 @@ from .texts import TITLE, close_messages, fit_columns, label, of_error, tell, tr
 
 _ID = Qt.ItemDataRole.UserRole
 
-#: What gives a connection another API key. It needs a terminal.
-_CHANGE_KEY = "age-oauth connections edit"
-
 
 class Panel(QDockWidget):
     """The panel at the side of QGIS's window."""
@@ -337,9 +334,14 @@ def _about_key(entry: Entry, state: str) -> str:
     name = answers.plain(entry.label)
     if state == answers.ENDS_SOON:
         text = tr("The API key of {} ends on {}. Give the connection another one before that, at a terminal: {}")
-        return text.format(name, _until(entry), _CHANGE_KEY)
+        return text.format(name, _until(entry), _change_key(entry))
     text = tr("The API key of {} has ended, or the portal does not accept it. Its layers do not load until it has another one: {}")
-    return text.format(name, _CHANGE_KEY)
+    return text.format(name, _change_key(entry))
+
+
+def _change_key(entry: Entry) -> str:
+    # Without its ID, it would change the default connection. A label may need quotes.
+    return f"age-oauth connections edit {entry.id} --expires DATE --api-key-stdin"
 
 
 def _without_windows_sign_in() -> str:

@@ -18,7 +18,7 @@ _MENU = "age-oauth"
 
 #: QGIS that is closed waits here for tasks that end late, so many milliseconds. Afterwards, it
 #: waits for them by itself, without a limit.
-_PATIENCE = 20_000
+_TASKS_TIMEOUT = 20_000
 
 
 class Plugin:
@@ -89,4 +89,4 @@ def _end_threads() -> None:
     if hasattr(manager, "threadPool"):
         # As QGIS itself does later.
         manager.cancelAll()
-        manager.threadPool().waitForDone(_PATIENCE)
+        manager.threadPool().waitForDone(_TASKS_TIMEOUT)
