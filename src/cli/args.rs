@@ -18,6 +18,8 @@ use crate::env::{EnvironmentVariable, Origin, VARIABLES};
 #[derive(Debug, Parser)]
 #[command(
     name = "age-oauth",
+    // Also where the file has another name: age-oauth.exe.
+    bin_name = "age-oauth",
     version,
     max_term_width = WIDTH,
     disable_help_flag = true,

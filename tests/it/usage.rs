@@ -125,6 +125,21 @@ fn the_words_of_a_label_without_quotes_are_put_together() {
     let _ = usage.err_has("Usage: age-oauth token");
 }
 
+/// Windows runs `age-oauth.exe`; usage lines and pages name the program as it is typed.
+#[cfg(unix)]
+#[test]
+fn the_usage_names_the_program_whatever_its_file_is_called() {
+    let home = home();
+    let renamed = home.path().join("age-oauth.exe");
+    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_age-oauth"), &renamed).unwrap();
+    let said = std::process::Command::new(&renamed)
+        .args(["token", "--help"])
+        .output()
+        .unwrap();
+    let said = String::from_utf8(said.stdout).unwrap();
+    assert!(said.contains("Usage: age-oauth token ["), "{said}");
+}
+
 /// Its help is the one that the JSON answer names, whatever the connection is called.
 #[test]
 fn the_help_of_the_command_is_named_and_not_of_the_connection() {
