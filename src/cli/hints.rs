@@ -573,7 +573,7 @@ fn key_problem(label: Option<&str>, why: &KeyProblem) -> String {
             "run it in a terminal on the desktop, without --no-input; for a task, present a certificate whose key asks for nothing: {}",
             client_certificate_of(label, "FILE.p12")
         ),
-        KeyProblem::Cancelled => "run the command again, and answer the question".into(),
+        KeyProblem::Canceled => "run the command again, and answer the question".into(),
         KeyProblem::NoCard => "insert the card, then run the command again".into(),
         KeyProblem::WrongPin => {
             "run the command again with the right PIN; a card locks itself after a few wrong ones"

@@ -518,7 +518,7 @@ impl fmt::Display for KeyProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Unattended => "a PIN or your consent is required, which cannot be asked for here",
-            Self::Cancelled => "the question was cancelled",
+            Self::Canceled => "the question was canceled",
             Self::NoCard => "the card or the device with the private key is not there",
             Self::WrongPin => "the PIN is wrong",
             Self::PinLocked => "the PIN is locked",
@@ -536,7 +536,7 @@ impl KeyProblem {
                 f,
                 "{key} requires a PIN or your consent, which Windows cannot ask for here"
             ),
-            Self::Cancelled => write!(f, "{key} was not used, because the question was cancelled"),
+            Self::Canceled => write!(f, "{key} was not used, because the question was canceled"),
             Self::NoCard => write!(f, "{key} is on a card or a device that is not there"),
             Self::WrongPin => write!(f, "{key} was not used, because the PIN is wrong"),
             Self::PinLocked => write!(f, "{key} cannot be used, because its PIN is locked"),

@@ -933,8 +933,8 @@ pub struct RenewedCertificate {
 pub enum KeyProblem {
     /// A person would have to be asked for a PIN or for consent, and none is there.
     Unattended,
-    /// The person cancelled that question.
-    Cancelled,
+    /// The person canceled that question.
+    Canceled,
     /// The card or the device that has the key is not there.
     NoCard,
     /// The PIN is wrong.

@@ -168,7 +168,7 @@ fn key_problems() -> [KeyProblem; 7] {
     use KeyProblem as Why;
     match Why::NoCard {
         Why::Unattended
-        | Why::Cancelled
+        | Why::Canceled
         | Why::NoCard
         | Why::WrongPin
         | Why::PinLocked
@@ -177,7 +177,7 @@ fn key_problems() -> [KeyProblem; 7] {
     }
     [
         Why::Unattended,
-        Why::Cancelled,
+        Why::Canceled,
         Why::NoCard,
         Why::WrongPin,
         Why::PinLocked,

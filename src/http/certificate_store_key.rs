@@ -177,7 +177,7 @@ pub(super) fn problem(error: &CngError) -> KeyProblem {
     match number {
         SILENT_CONTEXT => KeyProblem::Unattended,
         USER_CANCELLED | CANCELLED | CARD_CANCELLED | CARD_CANCELLED_BY_USER => {
-            KeyProblem::Cancelled
+            KeyProblem::Canceled
         }
         NO_SMARTCARD | READER_GONE | NO_READER | NO_SERVICE | STOPPED_SERVICE | OTHER_CARD
         | UNRESPONSIVE_CARD | UNPOWERED_CARD | RESET_CARD | REMOVED_CARD => KeyProblem::NoCard,

@@ -136,7 +136,7 @@ mod tests {
         for problem in [
             KeyProblem::WrongPin,
             KeyProblem::PinLocked,
-            KeyProblem::Cancelled,
+            KeyProblem::Canceled,
             KeyProblem::Unattended,
             KeyProblem::NoCard,
             // Such as the end of the card's own time for the PIN.

@@ -266,7 +266,7 @@ fn without_key(entry: &StoreEntry, why: &KeyProblem) -> StoreChoice {
             format!("the private key for {subject} is on a card or a device that is not there; insert it, then run the command again")
         }
         // Windows may also report this of a card that is not there.
-        KeyProblem::Missing | KeyProblem::Unattended | KeyProblem::Cancelled => {
+        KeyProblem::Missing | KeyProblem::Unattended | KeyProblem::Canceled => {
             format!("Windows has no private key for {subject} that this program can use; if it is on a card, insert the card")
         }
         KeyProblem::WrongPin | KeyProblem::PinLocked | KeyProblem::Failed(_) => {

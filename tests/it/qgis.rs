@@ -388,7 +388,7 @@ fn two_thousand_requests_need_one_token() {
 }
 
 #[test]
-fn drawings_that_are_cancelled_while_a_token_is_fetched_end() {
+fn drawings_that_are_canceled_while_a_token_is_fetched_end() {
     let (portal, home) = signed_in();
     let mut arguments = with_map(&portal);
     arguments.truncate(5);
@@ -396,7 +396,7 @@ fn drawings_that_are_cancelled_while_a_token_is_fetched_end() {
 }
 
 #[test]
-fn drawings_that_are_cancelled_while_a_server_answers_nothing_end() {
+fn drawings_that_are_canceled_while_a_server_answers_nothing_end() {
     let (portal, home) = signed_in();
     let mut script = dialogue(&home, "qgis_stops.py", &[&portal.portal_layer_url()]);
     assert_eq!(script.line(), "ready");

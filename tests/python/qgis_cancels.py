@@ -1,4 +1,4 @@
-"""Drawings that are cancelled while a token is fetched end, and the next ones draw."""
+"""Drawings that are canceled while a token is fetched end, and the next ones draw."""
 
 import sys
 import threading
@@ -33,8 +33,8 @@ def counted(*arguments, **options):
     return answer(*arguments, **options)
 
 
-def cancelled(layer, number):
-    """A drawing that is cancelled while its first request waits."""
+def canceled(layer, number):
+    """A drawing that is canceled while its first request waits."""
     gate.clear()
     asked.clear()
     job = drawing(layer, number)
@@ -50,12 +50,12 @@ with mock.patch.object(provider, "kept", return_value=None), mock.patch.object(p
             # The image of a drawing of before would need no request.
             layer.dataProvider().reloadData()
             for number in range(4):
-                job = cancelled(layer, number)
+                job = canceled(layer, number)
                 gate.set()
                 until(lambda: not job.isActive())
             # And while the portal goes on to answer nothing.
             with mock.patch.object(age_oauth.qgis, "WAIT", 1):
-                job = cancelled(layer, number)
+                job = canceled(layer, number)
                 until(lambda: not job.isActive())
             gate.set()
 # Only the main thread does not wait at all; with windows, the others wait for a shorter time.

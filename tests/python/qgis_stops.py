@@ -1,4 +1,4 @@
-"""Drawings are cancelled while their requests are under way, at a server that answers nothing."""
+"""Drawings are canceled while their requests are under way, at a server that answers nothing."""
 
 import sys
 from unittest import mock

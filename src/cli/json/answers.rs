@@ -20,6 +20,7 @@ json_object! {
         pub(crate) api_url: String,
         /// `user`: tokens are for the person who signs in. `app`: they are for the application.
         /// `network`: they are for the user whom the web server in front of the portal vouches for.
+        /// `key`: the token is an API key.
         pub(crate) auth_type: &'static str,
     }
 }
@@ -269,7 +270,8 @@ json_object! {
         pub(crate) client_certificate_issuer: Option<String>,
         /// Its SHA-256 fingerprint, likewise; `null` if there is none.
         pub(crate) client_certificate_sha256: Option<String>,
-        /// Where it is: `keychain`, or `file:` and a path; `null` if there is none.
+        /// Where it is: `keychain`, `file:` and a path, `store:` and the SHA-256, or a PKCS#11 URI;
+        /// `null` if there is none.
         pub(crate) client_certificate_source: Option<String>,
         /// What is answered to the sign-in of the web server in front of the portal: `none` or
         /// `windows`.

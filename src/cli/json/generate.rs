@@ -202,10 +202,24 @@ fn internal_sections() -> Vec<Section> {
 }
 
 impl Section {
-    fn render(&self) -> String {
-        let mut text = format!("\n## {}\n\n{}\n\n", self.title, self.intro);
+    /// The section, without the fields of `described`, to which it refers.
+    fn render(&self, described: Option<&Section>) -> String {
+        let mut text = format!("\n## {}\n\n{}", self.title, self.intro);
+        let mut fields = &self.fields[..];
+        if let Some(described) = described {
+            fields = &fields[described.fields.len()..];
+            let more = if fields.is_empty() { "." } else { ", and:" };
+            let title = described.title.trim_matches('`');
+            let anchor = title.replace(' ', "-");
+            let _ = write!(text, " It has the fields of [`{title}`](#{anchor}){more}");
+        }
+        text.push_str("\n\n");
+        if fields.is_empty() {
+            text.pop();
+            return text;
+        }
         text.push_str("| field | type | meaning |\n|---|---|---|\n");
-        for field in &self.fields {
+        for field in fields {
             let absent = if field.may_be_absent {
                 " Absent if there is none."
             } else {
@@ -222,13 +236,20 @@ impl Section {
             let row = format!("| `format_version` | number | {FORMAT_VERSION} |\n");
             text.push_str(&row);
         }
-        for field in self.fields.iter().filter(|field| !field.words.is_empty()) {
+        for field in fields.iter().filter(|field| !field.words.is_empty()) {
             let _ = write!(text, "\n| `{}` | |\n|---|---|\n", field.name);
             for (word, meaning) in &field.words {
                 let _ = writeln!(text, "| `{word}` | {meaning} |");
             }
         }
         text
+    }
+
+    /// Whether this object has all fields of the other one, and has them first.
+    fn extends(&self, other: &Self) -> bool {
+        let names = |section: &Self| section.fields.iter().map(|field| field.name).collect();
+        let (own, others): (Vec<_>, Vec<_>) = (names(self), names(other));
+        self.versioned && other.versioned && own.starts_with(&others)
     }
 }
 
@@ -250,8 +271,10 @@ a field is renamed or removed, or changes its meaning. A *time* is a string, RFC
 `connections share` prints a connection card, which is a file format of its own: [sharing.md](sharing.md).
 "
     );
-    for section in sections() {
-        text.push_str(&section.render());
+    let sections = sections();
+    for (index, section) in sections.iter().enumerate() {
+        let described = sections[..index].iter().find(|one| section.extends(one));
+        text.push_str(&section.render(described));
     }
     text
 }

@@ -51,7 +51,7 @@ _HEADER = b"X-Esri-Authorization"
 _TITLE = "age-oauth"
 
 #: With windows, a request waits for its token until so many seconds after the program was asked for
-#: it: while a person moves the map, drawings that are cancelled hold their threads so long.
+#: it: while a person moves the map, drawings that are canceled hold their threads so long.
 _WAIT_OF_WINDOWS = 5.0
 
 #: A layer whose requests are under way is tried again after so many milliseconds.
@@ -283,7 +283,7 @@ class _Hook:
             answer = self.signer.answer(url, longest_wait)
         finally:
             if longest_wait > 0:
-                # QGIS posts to a drawing's thread that its request is cancelled. If this arrives
+                # QGIS posts to a drawing's thread that its request is canceled. If this arrives
                 # after the request was sent, QGIS drops the reply and waits for it forever.
                 QCoreApplication.sendPostedEvents(None, QEvent.Type.MetaCall)
         if answer is None:

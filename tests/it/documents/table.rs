@@ -177,7 +177,7 @@ pub const PAGES: &[(&str, &[(&str, Way)])] = &[
         &[
             ("msiexec /i age-oauth-VERSION-x86_64-pc-windows-gnu.msi /qn /norestart", Script("tests/artefacts/run", "wine msiexec /x")),
             ("age-oauth connections remove --all --yes", Bash(SignedIn)),
-            ("age-oauth connections add --from prod.json --yes", Like("share::a_card_can_come_through_a_pipe_and_update_a_connection")),
+            ("age-oauth connections add --from C:\\ProgramData\\GIS\\prod.json --yes", Like("share::a_card_can_come_through_a_pipe_and_update_a_connection")),
         ],
     ),
     (
@@ -235,6 +235,7 @@ pub const PAGES: &[(&str, &[(&str, Way)])] = &[
             ("age-oauth status", Bash(SignedIn)),
             ("age-oauth status --check --within 5d", Bash(SignedIn)),
             ("export AGE_OAUTH_LOG=$HOME/age-oauth.log            # cron: a line AGE_OAUTH_LOG=… in the crontab", Like("event_log::each_decision_is_one_line_of_the_log")),
+            ("setx AGE_OAUTH_LOG \"%USERPROFILE%\\age-oauth.log\"", Not(WINDOWS)),
             ("{\"time\":\"2026-11-24T01:00:05Z\",\"pid\":29180,\"parent\":\"python3\",\"command\":\"token\",\"connection\":\"prod\",\"id\":\"prod_fa8f…\",\"decision\":\"unreachable\",\"code\":6,\"duration_ms\":10213,\"message\":\"cannot connect (…) at https://gis.example.com/…\",\"hint\":\"…\"}", Test("event_log::the_line_of_the_page_has_the_fields_of_a_real_one")),
             ("jq -r 'select(.code != 0) | [.time, .connection, .message, .hint] | @tsv' ~/age-oauth.log", Prints(Failed, "age-oauth login -c prod")),
             ("Get-Content $env:AGE_OAUTH_LOG | ConvertFrom-Json | Where-Object code | Format-Table time, connection, message", POWERSHELL),
@@ -290,7 +291,7 @@ pub const PAGES: &[(&str, &[(&str, Way)])] = &[
         &[
             ("python -m pip install \"age-oauth>=0.3\"", Not(INSTALLS)),
             ("from age_oauth import get_gis", Python("")),
-            ("prod = age_oauth.Connection(\"prod\")", Python("import age_oauth")),
+            ("import age_oauth", Python("")),
             ("import sys", Python("")),
         ],
     ),

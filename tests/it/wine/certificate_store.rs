@@ -255,7 +255,7 @@ fn what_a_card_asks_for(windows: &Windows) {
         .err_has("the private key of the client certificate CN=ana requires a PIN or your consent, which Windows cannot ask for here")
         .err_has("run it in a terminal");
     with("absent").err_has("on a card or a device that is not there");
-    with("cancelled").err_has("the question was cancelled");
+    with("cancelled").err_has("the question was canceled");
     with("blocked").err_has("its PIN is locked");
     with("other").err_has("it is not the private key of this certificate");
     // An old card without RSA-PSS, which TLS 1.3 needs.

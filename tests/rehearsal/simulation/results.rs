@@ -264,7 +264,7 @@ impl Results {
         format!(
             "{accounts} accounts, {days} nights, {} runs of the program: {} restarts killed {} of them; \
              {} client secrets were replaced; the answers to {lost} requests for tokens were lost, \
-             {exchanges} of them exchanges; the tasks of {} accounts did not run for longer than a sign-in lives.",
+             {exchanges} of them extensions; the tasks of {} accounts did not run for longer than a sign-in lives.",
             thousands(self.processes),
             self.restarts,
             self.killed,
