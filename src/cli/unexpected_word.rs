@@ -1,5 +1,7 @@
 //! The hint where a command line has a word too many, such as the connection in `token prod`.
 
+use std::cell::LazyCell;
+use std::collections::HashSet;
 use std::ffi::OsString;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
@@ -8,9 +10,12 @@ use clap::CommandFactory as _;
 use super::args::Cli;
 use super::command_name;
 use super::format::{connection_option, label_option};
-use crate::connection::fold;
+use crate::connection::{fold, Label};
 use crate::context::Environment;
 use crate::store::ConnectionStore;
+
+/// A label has no more words than this: each has a character, and there is a blank between two.
+const MOST_WORDS: usize = Label::MAX_CHARS.div_ceil(2);
 
 /// What helps, if the error is an unexpected word and it is known what the word was meant for.
 pub(super) fn hint(
@@ -28,7 +33,9 @@ pub(super) fn hint(
     let choose = |name: &str| format!("to choose a connection: {}", connection_option(name));
     let (command, path) = understood(arguments)?;
     let words = from(word, arguments);
-    let label = |words: &[&str]| label_of(words, environment);
+    // Read once, and only for a command that chooses a connection.
+    let labels = LazyCell::new(|| labels(environment));
+    let label = |words: &[&str]| label_of(words, &labels);
     match command.as_str() {
         "login" | "token" | "whoami" | "status" | "export-env" | "refresh" | "logout"
         | "doctor" => label(&words)
@@ -84,10 +91,10 @@ fn from<'a>(word: &'a str, arguments: &'a [OsString]) -> Vec<&'a str> {
 }
 
 /// The connection whose label is the first of these words, or as many of them as possible.
-fn label_of(words: &[&str], environment: &Environment) -> Option<String> {
-    let counts = (1..=words.len()).rev();
-    let mut labels = counts.map(|count| words[..count].join(" "));
-    labels.find(|label| is_label(label, environment))
+fn label_of(words: &[&str], labels: &HashSet<String>) -> Option<String> {
+    let counts = (1..=words.len().min(MOST_WORDS)).rev();
+    let mut names = counts.map(|count| words[..count].join(" "));
+    names.find(|name| labels.contains(&fold(name)))
 }
 
 /// The command that the arguments name, and the path that `api` got, as far as they can be parsed.
@@ -100,11 +107,9 @@ fn understood(arguments: &[OsString]) -> Option<(String, Option<String>)> {
     Some((name, path.cloned()))
 }
 
-/// Whether a connection has this label. No answer where the connections cannot be read.
-fn is_label(name: &str, environment: &Environment) -> bool {
+/// The labels of all connections, folded. None where the connections cannot be read.
+fn labels(environment: &Environment) -> HashSet<String> {
     let listing = ConnectionStore::open_default(environment).and_then(|store| store.list(None));
     let connections = listing.unwrap_or_default().connections;
-    connections
-        .iter()
-        .any(|one| one.label.folded() == fold(name))
+    connections.iter().map(|one| one.label.folded()).collect()
 }

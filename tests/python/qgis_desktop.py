@@ -52,7 +52,7 @@ def until(condition, what=""):
         print(f"never: {what}; windows: {[type(one).__name__ for one in windows()]}", file=sys.stderr)
         picture("never")
         traceback.print_stack()
-        _leave(1)
+        leave(1)
     return found
 
 
@@ -69,7 +69,7 @@ def picture(name, widget=None):
     made.save(os.path.join(folder, f"{name}.png"))
 
 
-def _leave(code):
+def leave(code):
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)
@@ -88,7 +88,7 @@ def run(test):
         except BaseException:
             traceback.print_exc()
             picture("failed")
-            _leave(1)
+            leave(1)
         QTimer.singleShot(0, iface.actionExit().trigger)
 
     threading.Thread(target=_read, daemon=True).start()

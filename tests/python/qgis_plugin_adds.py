@@ -78,6 +78,13 @@ def test():
         told = until(lambda: [one for one in messages() if text in one], text)
         assert f"connections edit {entry.id} --expires DATE --api-key-stdin" in told[0] and "sign in" not in told[0].lower(), told
         plugin().connections.settled.emit(entry.id)
+    # The option that takes another key would make the connection forget a command that prints it.
+    command = type("Entry", (), {**vars(entry), "facts": {**entry.facts, "api_key_command": ["/usr/bin/pass", "gis"]}})
+    for state in ("ends_soon", "ended"):
+        panel._notice(command, state)
+        told = until(lambda: [one for one in messages() if "where its command finds it" in one], state)
+        assert f"connections edit {entry.id} --expires DATE" in told[0] and "stdin" not in told[0], told
+        plugin().connections.settled.emit(entry.id)
 
     # Nothing here answers the web server, and the program says so.
     adding = add("network", "known")
@@ -121,6 +128,8 @@ def test():
 
 def panel_says(panel):
     """What is shown of a connection that another user has signed in to, and of one behind Windows sign-in."""
+    import age_oauth.qgis
+
     connections = plugin().connections
     until(lambda: not connections.is_busy, "the connections are read")
     entry = next(one for one in connections.entries if one.label == "renamed")
@@ -139,6 +148,13 @@ def panel_says(panel):
         connections._used[entry.id] = type("Entry", (), {**vars(entry), "settings": ()})
         connections._use_changes()
         switch.assert_called_once_with(entry, True)
+        # Nor is one switched on again that a person has disabled in the console.
+        age_oauth.qgis.disable(entry.connection)
+        switch.reset_mock()
+        connections._used[entry.id] = type("Entry", (), {**vars(entry), "settings": ()})
+        connections._use_changes()
+        switch.assert_not_called()
+        assert connections._used[entry.id] is entry
 
 
 def browser_entries():

@@ -21,7 +21,10 @@ def test():
         os.chmod(program, 0o755)
         click("refreshConnections")
         until(lambda: expected in text_of("connectionAbout"), expected)
-        assert "press Refresh" in text_of("connectionAbout")
+        assert "press Refresh" in text_of("connectionAbout") and "AGE_OAUTH_BIN" in text_of("connectionAbout")
+    os.chmod(program, 0o644)
+    click("refreshConnections")
+    until(lambda: "cannot be started: Permission denied" in text_of("connectionAbout"), "the reason of the system")
     assert plugin().connections._on
     os.remove(program)
     os.symlink(os.environ["AGE_OAUTH_TEST_BIN"], program)

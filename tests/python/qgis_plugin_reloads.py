@@ -1,8 +1,11 @@
 """The plugin is loaded and unloaded 20 times, and leaves nothing."""
 
+import sys
+
 import qgis.utils
 from qgis_desktop import *
-from qgis.core import Qgis, QgsSettings
+from qgis.core import Qgis, QgsApplication, QgsSettings
+from qgis.PyQt.QtCore import QCoreApplication
 from qgis.PyQt.QtWidgets import QAction, QDockWidget
 
 #: Where QGIS keeps its ArcGIS connections.
@@ -59,6 +62,25 @@ def test():
     plugin().panel._notice(plugin().connections.entries[0], "ended")
     until(lambda: sorted(entries()) == [OTHERS, f"{OTHERS} 2", "z"], "the entries")
     assert {QgsSettings().value(f"{ROOT}/{name}/url") for name in (OTHERS, "z")} == {ADDRESS}
+    expect_one_call_at_the_end()
+
+
+def expect_one_call_at_the_end():
+    """QGIS that is closed waits once for the threads of its tasks, and not once for each time that the plugin was loaded."""
+    calls, manager = [], QgsApplication.taskManager
+
+    def count():
+        calls.append(1)
+        return manager()
+
+    def check():
+        if len(calls) != 1:
+            print(f"Traceback: {len(calls)} calls", file=sys.stderr)
+            leave(1)
+
+    QgsApplication.taskManager = staticmethod(count)
+    # After the functions that are connected already.
+    QCoreApplication.instance().aboutToQuit.connect(check)
 
 
 def entries():

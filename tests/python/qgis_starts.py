@@ -18,9 +18,11 @@ assert roads(layer) == 7
 until(lambda: ended)
 assert list(ended[0]) == ["gone"] and isinstance(ended[0]["gone"], age_oauth.ConnectionNotFound), ended
 until(lambda: age_oauth.qgis.belongs(connection, address))
+assert age_oauth.qgis.is_enabled(connection) and age_oauth.qgis.is_enabled("prod")
 assert not age_oauth.qgis.belongs(connection, "https://foreign.example/arcgis/rest/services/Roads/FeatureServer")
 age_oauth.qgis.disable()
 assert age_oauth.qgis.belongs(connection, address) is False
+assert not age_oauth.qgis.is_enabled(connection)
 
 # Disabled before the program has answered.
 age_oauth.qgis.enable_by_id([connection.id], ended.append)

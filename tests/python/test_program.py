@@ -92,6 +92,44 @@ class Finding(WithProgram):
         os.environ["AGE_OAUTH_BIN"] = str(self.folder / "none")
         self.refused(ProgramUnusable, "AGE_OAUTH_BIN", "does not exist")
 
+    def test_another_program_is_found_after_forgetting(self):
+        os.environ.pop("AGE_OAUTH_BIN", None)
+        first, second = (self.folder / name for name in ("first", "second"))
+        for folder in (first, second):
+            folder.mkdir()
+        os.environ["PATH"] = os.pathsep.join(map(str, (first, second)))
+
+        def install(folder):
+            program = folder / _find.NAME
+            program.write_bytes(b"\x7fELF")
+            program.chmod(0o755)
+            return str(program)
+
+        with mock.patch.object(_find, "_recorded", return_value=()), mock.patch.object(_find, "_beside", return_value=()), mock.patch(
+            "sysconfig.get_path", return_value=str(self.folder)
+        ), mock.patch.object(_find, "_found", None):
+            late = install(second)
+            self.assertEqual(_find.find(), late)
+            early = install(first)
+            self.assertEqual(_find.find(), late)
+            _find.forget()
+            self.assertEqual(_find.find(), early)
+
+    @unittest.skipIf(os.name == "nt", "permissions of files")
+    def test_a_program_that_cannot_be_started_is_not_another_program(self):
+        program = self.folder / "blocked"
+        program.write_text("")
+        program.chmod(0o644)
+        with self.assertRaises(ProgramUnusable) as caught:
+            _program.version(str(program))
+        self.assertIn("cannot be started", caught.exception.message)
+        import subprocess
+
+        with mock.patch.object(subprocess, "run", side_effect=subprocess.TimeoutExpired("age-oauth", 30)):
+            with self.assertRaises(ProgramUnusable) as caught:
+                _program.version(str(program))
+        self.assertIn("did not answer within 30 seconds", caught.exception.message)
+
     def test_without_any_the_way_to_one_is_told(self):
         os.environ.pop("AGE_OAUTH_BIN", None)
         os.environ["PATH"] = str(self.folder)

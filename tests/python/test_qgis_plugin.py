@@ -47,9 +47,11 @@ class Programs(unittest.TestCase):
             self.assertNotIn("pip", answers.missing(missing).hint)
             self.assertIn("Install", answers.missing(missing).hint)
             self.assertEqual(answers.missing(missing).message, "not found")
-            # A variable that names nothing has advice of its own.
+            # Where a variable names the program, no other one is looked for.
             os.environ["AGE_OAUTH_BIN"] = "/nowhere"
-            self.assertIs(answers.missing(missing), missing)
+            for error in (answers.missing(missing), answers.unusable("/nowhere", None), answers.unusable("/nowhere", (0, 2, 1))):
+                self.assertIn("AGE_OAUTH_BIN", error.hint)
+                self.assertNotIn("Install", error.hint)
 
     def test_the_advice_is_the_programs_own_also_where_a_person_types_python(self):
         err = b'{"error":{"kind":"sign_in_needed","message":"no","hint":"age-oauth login -c x","code":3,"reason":null}}'
@@ -210,11 +212,16 @@ class Services(unittest.TestCase):
             "layers": [{"id": 0, "name": "<i>"}, {"id": 1, "type": "Group Layer"}, {"id": "2"}, None, {"id": -1}],
             "tables": [{"id": 7}],
         }
-        self.assertEqual([(one.title, one.layer) for one in answers.layers(service, about)], [("‹i>", "0"), ("Roads 7", "7")])
+        found, are_all = answers.layers(service, about)
+        self.assertEqual([(one.title, one.layer) for one in found], [("‹i>", "0"), ("Roads 7", "7")])
+        self.assertTrue(are_all)
         land = answers.service(item(f"{SERVER}/Land/MapServer", answers.MAP))
-        self.assertEqual([one.layer for one in answers.layers(land, about)], ["0", "1"])
+        self.assertEqual([one.layer for one in answers.layers(land, about)[0]], ["0", "1"])
+        for count in (1000, 1001):
+            found, are_all = answers.layers(service, {"layers": [{"id": number} for number in range(count)]})
+            self.assertEqual((len(found), are_all), (1000, count == 1000))
         for strange in (*STRANGE, {"layers": 5, "tables": {}}):
-            self.assertEqual(answers.layers(service, strange), [])
+            self.assertEqual(answers.layers(service, strange), ([], True))
 
     def test_coordinate_systems(self):
         for about, expected in (

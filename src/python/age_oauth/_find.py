@@ -53,6 +53,12 @@ def find() -> str:
     return _found
 
 
+def forget() -> None:
+    """Looks again at the next :func:`find`: another program may have been installed where it is looked for first."""
+    global _found
+    _found = None
+
+
 def guarded(path: str) -> "dict[str, str]":
     """The environment in which the program at ``path`` is started."""
     return {**os.environ, GUARD: path}

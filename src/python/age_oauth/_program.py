@@ -25,6 +25,9 @@ _OLDEST_TEXT = _find.OLDEST_TEXT
 #: Seconds.
 TIMEOUT = 300
 
+#: The same for ``--version``, which waits for nothing. Seconds.
+_VERSION_TIMEOUT = 30
+
 # Error codes of Windows if a policy, a virus scanner or the wrong processor prevents the start.
 _BLOCKED = {
     1260: "a policy of this machine (group policy, AppLocker) blocks it; ask its administrator to allow this file",
@@ -213,7 +216,9 @@ def misunderstood(path: str) -> ProgramUnusable:
 
 
 def version(path: str) -> "tuple[int, ...] | None":
-    """The version of the program at ``path``, or ``None`` if it is another program."""
+    """The version of the program at ``path``, or ``None`` if it is another program.
+
+    Raises :class:`~age_oauth.errors.ProgramUnusable` if it cannot be started, or does not answer."""
     import re
     import subprocess
 
@@ -224,11 +229,16 @@ def version(path: str) -> "tuple[int, ...] | None":
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            timeout=30,
+            timeout=_VERSION_TIMEOUT,
             **_without_window(),
         )
-    except (OSError, subprocess.SubprocessError):
-        return None
+    except OSError as error:
+        raise unusable(path, error) from error
+    except subprocess.TimeoutExpired:
+        raise ProgramUnusable(
+            f"`{path} --version` did not answer within {_VERSION_TIMEOUT} seconds",
+            "try again; a virus scanner may have held it back",
+        ) from None
     found = re.match(rb"age-oauth (\d+)\.(\d+)\.(\d+)", done.stdout)
     return tuple(map(int, found.groups())) if found else None
 

@@ -161,13 +161,23 @@ def _added(hook: "_Hook", connections: "list[Connection]") -> "dict[str, AgeOAut
     return wrong
 
 
+def is_enabled(connection: "str | Connection") -> bool:
+    """Whether QGIS's layers are signed with this connection now. One that :func:`enable_by_id` still reads is not enabled yet."""
+    hook = _hook
+    return hook is not None and any(one.id == _id_of(connection) for one in hook.signer.portals)
+
+
 def belongs(connection: "str | Connection", url: str) -> "bool | None":
     """Whether an address is that of a service whose requests are signed with this connection; ``None`` while that is not
     known, because the portal has not listed its servers yet. ``False`` for a connection that is not enabled."""
     hook = _hook
     if hook is None:
         return False
-    return hook.signer.belongs((connection if isinstance(connection, Connection) else Connection(connection)).id, url)
+    return hook.signer.belongs(_id_of(connection), url)
+
+
+def _id_of(connection: "str | Connection") -> str:
+    return (connection if isinstance(connection, Connection) else Connection(connection)).id
 
 
 def disable(*connections: "str | Connection") -> None:
@@ -180,7 +190,7 @@ def disable(*connections: "str | Connection") -> None:
         if _hook is None:
             return
         for one in connections:
-            connection_id = (one if isinstance(one, Connection) else Connection(one)).id
+            connection_id = _id_of(one)
             _hook.signer.remove(connection_id)
             if _hook.openings:
                 _hook.disabled.add(connection_id)

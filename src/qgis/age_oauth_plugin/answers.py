@@ -90,16 +90,21 @@ def failure(code: int, err: bytes, tr: "Callable[[str], str]" = str) -> "AgeOAut
 
 def missing(error: "ProgramUnusable", tr: "Callable[[str], str]" = str) -> "ProgramUnusable":
     """The error for a program that was not found. Its advice is about pip, which QGIS's Python may not have."""
-    if os.environ.get(_find.NAMED):
-        return error
-    return ProgramUnusable(
-        error.message, tr("install the age-oauth program (README of age-oauth, section Install), then press Refresh")
-    )
+    install = tr("install the age-oauth program (README of age-oauth, section Install), then press Refresh")
+    return ProgramUnusable(error.message, _of_the_named(tr) or install)
+
+
+def _of_the_named(tr: "Callable[[str], str]") -> "str | None":
+    """The advice where a variable names the program: no other one is looked for."""
+    if not os.environ.get(_find.NAMED):
+        return None
+    text = tr("put the current version at the path that {} names, then press Refresh; or change the variable, and start QGIS again")
+    return text.format(_find.NAMED)
 
 
 def unusable(path: str, version: "tuple[int, ...] | None", tr: "Callable[[str], str]" = str) -> "ProgramUnusable | None":
     """The error for a program of this version, or for another program, whose version is ``None``."""
-    install = tr("install the current version (README of age-oauth, section Install), then press Refresh")
+    install = _of_the_named(tr) or tr("install the current version (README of age-oauth, section Install), then press Refresh")
     if version is None:
         return ProgramUnusable(tr("`{}` is not the age-oauth program").format(path), install)
     if version < _program.OLDEST:
@@ -314,8 +319,8 @@ def _is_plain(url: str) -> bool:
     return port_is_valid and parts.scheme == "https" and bool(parts.hostname) and is_bare and not re.search(r"[\s'\"<>\\]", url.strip())
 
 
-def layers(of: Service, about: object) -> "list[Service]":
-    """The layers and tables of a service, from what it says about itself."""
+def layers(of: Service, about: object) -> "tuple[list[Service], bool]":
+    """The layers and tables of a service, from what it says about itself, and whether these are all."""
     found = []
     about = about if isinstance(about, dict) else {}
     for name in ("layers", "tables"):
@@ -328,7 +333,7 @@ def layers(of: Service, about: object) -> "list[Service]":
             is_group = isinstance(one, dict) and (one.get("subLayerIds") or one.get("type") == "Group Layer")
             if isinstance(number, int) and number >= 0 and not (is_group and of.kind == "featureserver"):
                 found.append(Service(one.get("name") or f"{of.title} {number}", of.url, str(number)))
-    return found[:_LAYERS]
+    return found[:_LAYERS], len(found) <= _LAYERS
 
 
 def crs(about: object) -> str:

@@ -38,7 +38,7 @@ _SETTINGS = (
     names.CLIENT_CERTIFICATE_SHA256,
 )
 #: What `connections list` says of each connection.
-_NEEDED = (names.ID, names.AUTH_TYPE, names.USERNAME, *_SETTINGS)
+_NEEDED = (names.ID, names.AUTH_TYPE, names.USERNAME, names.API_KEY_COMMAND, *_SETTINGS)
 
 #: The kinds of connections that a person signs in with, or whom the web server vouches for.
 WITH_SIGN_IN = ("user", "network")
@@ -216,7 +216,9 @@ class Connections(QObject):
         for one in self.entries:
             if one.id not in self._on or one.id in self._unopened or self.has_other_user(one):
                 continue
-            if self._used.setdefault(one.id, one).settings == one.settings:
+            is_same = self._used.setdefault(one.id, one).settings == one.settings
+            # What a person has disabled in the console stays so until QGIS's next start.
+            if is_same or not engine.is_enabled(one.connection):
                 self._used[one.id] = one
             elif not self.switch(one, True):
                 engine.disable(one.connection)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from age_oauth import _json_names as names
-from age_oauth.errors import AgeOAuthError, ProgramUnusable
+from age_oauth.errors import AgeOAuthError
 from qgis.core import Qgis
 from qgis.PyQt.QtCore import Qt, QTimer
 from qgis.PyQt.QtGui import QPalette
@@ -135,7 +135,7 @@ class Panel(QDockWidget):
         self._test.setEnabled(entry is not None)
         error = self._connections.error
         if error is not None:
-            self._about.setText(_about_error(error))
+            self._about.setText(of_error(error))
         elif entry is not None:
             if not self._connections.is_on(entry.id):
                 on = tr("Tick its box to sign QGIS in with it.")
@@ -333,15 +333,20 @@ def _until(entry: Entry) -> str:
 def _about_key(entry: Entry, state: str) -> str:
     name = answers.plain(entry.label)
     if state == answers.ENDS_SOON:
-        text = tr("The API key of {} ends on {}. Give the connection another one before that, at a terminal: {}")
-        return text.format(name, _until(entry), _change_key(entry))
-    text = tr("The API key of {} has ended, or the portal does not accept it. Its layers do not load until it has another one: {}")
-    return text.format(name, _change_key(entry))
+        text = tr("The API key of {} ends on {}. {}").format(name, _until(entry), _change_key(entry))
+    else:
+        text = tr("The API key of {} has ended, or the portal does not accept it. Its layers do not load until it has another one. {}")
+        text = text.format(name, _change_key(entry))
+    return text
 
 
 def _change_key(entry: Entry) -> str:
     # Without its ID, it would change the default connection. A label may need quotes.
-    return f"age-oauth connections edit {entry.id} --expires DATE --api-key-stdin"
+    edit = f"age-oauth connections edit {entry.id} --expires DATE"
+    if entry.facts[names.API_KEY_COMMAND] is not None:
+        # With --api-key-stdin, the connection would forget the command.
+        return tr("Put another one where its command finds it, then say at a terminal when that ends: {}").format(edit)
+    return tr("Give the connection another one, at a terminal: {}").format(f"{edit} --api-key-stdin")
 
 
 def _without_windows_sign_in() -> str:
@@ -349,11 +354,3 @@ def _without_windows_sign_in() -> str:
         "QGIS does not answer the Windows sign-in of its web server: layers at the portal's own address do not load with this "
         "connection, those of its servers at other addresses do."
     )
-
-
-def _about_error(error: AgeOAuthError) -> str:
-    text = of_error(error)
-    if isinstance(error, ProgramUnusable):
-        advice = tr("This plugin needs the age-oauth program. After you have installed it, press Refresh.")
-        text = f"{text}\n{advice}"
-    return text

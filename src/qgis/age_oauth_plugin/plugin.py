@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from age_oauth import qgis as engine
 from qgis.core import QgsApplication
 from qgis.PyQt.QtCore import QCoreApplication, Qt
 from qgis.PyQt.QtGui import QIcon
@@ -19,6 +20,9 @@ _MENU = "age-oauth"
 #: QGIS that is closed waits here for tasks that end late, so many milliseconds. Afterwards, it
 #: waits for them by itself, without a limit.
 _TASKS_TIMEOUT = 20_000
+
+#: A property of the application: the function that it calls when it ends.
+_AT_THE_END = "ageOAuthAtTheEnd"
 
 
 class Plugin:
@@ -44,8 +48,7 @@ class Plugin:
         self.panel.visibilityChanged.connect(self._has_shown)
         self._iface.addToolBarIcon(self._action)
         self._iface.addPluginToWebMenu(_MENU, self._action)
-        # Not taken away by `unload`: the threads stay for half a minute.
-        QCoreApplication.instance().aboutToQuit.connect(_end_threads)
+        _end_threads_at_the_end()
         self.connections.start()
 
     def _show(self, is_shown: bool) -> None:
@@ -80,10 +83,23 @@ class Plugin:
         self.connections = self.panel = None
 
 
+def _end_threads_at_the_end() -> None:
+    """Not taken away by :meth:`Plugin.unload`, because the threads stay for half a minute. So the application knows which function
+    it calls: that of a version that was loaded before is replaced."""
+    application = QCoreApplication.instance()
+    before = application.property(_AT_THE_END)
+    if before is not None:
+        application.aboutToQuit.disconnect(before)
+    application.aboutToQuit.connect(_end_threads)
+    application.setProperty(_AT_THE_END, _end_threads)
+
+
 def _end_threads() -> None:
     """Ends the threads of QGIS's tasks, such as those that have opened layers. QGIS 3.40 crashes if one of them ends after the
     store of sign-ins that it has used for a request (``QgsAuthConfigurationStorageDb``): when QGIS is closed, it ends the threads of
     drawings before that, and those of tasks after it."""
+    # First: a task may wait for a token.
+    engine.disable()
     manager = QgsApplication.taskManager()
     # QGIS before 3.38 runs tasks in the threads of drawings.
     if hasattr(manager, "threadPool"):

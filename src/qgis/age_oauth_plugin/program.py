@@ -16,7 +16,7 @@ from .translation import tr
 #: milliseconds. A sign-in has the program's own limit.
 _TIMEOUT = 300_000
 
-#: Of a longer answer, the end is not read: QGIS would stop while it is taken apart. In bytes.
+#: A longer answer is an error: QGIS would stop while it is parsed. In bytes.
 _LONGEST = 4 * 1024 * 1024
 
 #: A program that was asked to end is ended after so many milliseconds.
@@ -79,10 +79,14 @@ class Program(QObject):
         version: "tuple[int, ...] | None" = None
         try:
             found = _find.find()
-            version = _program.version(found)
-            found = answers.unusable(found, version, tr) or found
         except ProgramUnusable as error:
             found = answers.missing(error, tr)
+        except Exception as error:
+            found = AgeOAuthError(tr("the program cannot be looked for: {}").format(error))
+        try:
+            if isinstance(found, str):
+                version = _program.version(found)
+                found = answers.unusable(found, version, tr) or found
         except AgeOAuthError as error:
             found = error
         except Exception as error:
@@ -113,6 +117,7 @@ class Program(QObject):
     def forget(self) -> None:
         """Looks again at the next run."""
         self._path = None
+        _find.forget()
 
     def close(self) -> None:
         """Ends all runs. None of them calls anything any more."""

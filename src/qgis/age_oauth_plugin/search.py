@@ -188,7 +188,7 @@ class Search(QWidget):
         if not self._connections.is_on(entry.id):
             self._said.setText(tr("Switch {} on first, in the tab Connections.").format(answers.plain(entry.label)))
             return
-        if not engine.belongs(entry.connection, f"{entry.api_url}/sharing/rest/portals/self"):
+        if not engine.is_enabled(entry.connection):
             text = tr("QGIS is not signed in with {} now. Try again in a moment, or untick its box and tick it again.")
             self._said.setText(text.format(answers.plain(entry.label)))
             return
@@ -217,7 +217,7 @@ class Search(QWidget):
         if not service.has_layers:
             self._add_layer(service, answers.crs(about))
             return
-        found = answers.layers(service, about)
+        found, are_all = answers.layers(service, about)
         if len(found) == 1:
             only = answers.Service(service.title, service.url, found[0].layer)
             self._add_layer(only, answers.crs(about))
@@ -225,9 +225,13 @@ class Search(QWidget):
         for one in found:
             self._add_row(row, one, tr("Layer"), "")
         row.setExpanded(True)
-        self._said.setText(
-            tr("{} layers. Double click one to add it to the map.").format(len(found)) if found else tr("It has no layers.")
-        )
+        if not found:
+            text = tr("It has no layers.")
+        elif are_all:
+            text = tr("{} layers. Double click one to add it to the map.").format(len(found))
+        else:
+            text = tr("The first {} layers. Double click one to add it to the map.").format(len(found))
+        self._said.setText(text)
 
     def _add_layer(self, service: answers.Service, crs: str) -> None:
         uri = QgsDataSourceUri()

@@ -20,6 +20,10 @@
             <translation type="unfinished"></translation>
         </message>
         <message>
+            <source>put the current version at the path that {} names, then press Refresh; or change the variable, and start QGIS again</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
             <source>`{}` is not the age-oauth program</source>
             <translation type="unfinished"></translation>
         </message>
@@ -352,19 +356,23 @@
             <translation type="unfinished"></translation>
         </message>
         <message>
-            <source>The API key of {} ends on {}. Give the connection another one before that, at a terminal: {}</source>
+            <source>The API key of {} ends on {}. {}</source>
             <translation type="unfinished"></translation>
         </message>
         <message>
-            <source>The API key of {} has ended, or the portal does not accept it. Its layers do not load until it has another one: {}</source>
+            <source>The API key of {} has ended, or the portal does not accept it. Its layers do not load until it has another one. {}</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>Put another one where its command finds it, then say at a terminal when that ends: {}</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>Give the connection another one, at a terminal: {}</source>
             <translation type="unfinished"></translation>
         </message>
         <message>
             <source>QGIS does not answer the Windows sign-in of its web server: layers at the portal's own address do not load with this connection, those of its servers at other addresses do.</source>
-            <translation type="unfinished"></translation>
-        </message>
-        <message>
-            <source>This plugin needs the age-oauth program. After you have installed it, press Refresh.</source>
             <translation type="unfinished"></translation>
         </message>
         <message>
@@ -500,11 +508,15 @@
             <translation type="unfinished"></translation>
         </message>
         <message>
+            <source>It has no layers.</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
             <source>{} layers. Double click one to add it to the map.</source>
             <translation type="unfinished"></translation>
         </message>
         <message>
-            <source>It has no layers.</source>
+            <source>The first {} layers. Double click one to add it to the map.</source>
             <translation type="unfinished"></translation>
         </message>
         <message>
