@@ -403,6 +403,29 @@ fn of_several_failures_the_worst_decides_the_exit_code() {
     );
 }
 
+/// It may be signed in still.
+#[test]
+fn a_connection_that_cannot_be_read_is_not_said_to_be_signed_out() {
+    let portal = Portal::start(PortalVersion::Enterprise114);
+    let home = home();
+    signed_in(&home, &portal, &["good", "broken"]);
+    let meta = home
+        .store()
+        .join("connections")
+        .join(stored(&home, "broken").id.as_str())
+        .join("meta.json");
+    let whole = std::fs::read_to_string(&meta).unwrap();
+    std::fs::write(&meta, "{").unwrap();
+    let out = home.run(["logout", "--all"]).done().code(1);
+    assert!(out.stdout.contains("Signed out of good"), "{}", out.stdout);
+    out.err_has("meta.json");
+    std::fs::write(&meta, whole).unwrap();
+    home.run(["token", "-c", "broken"]).done().ok();
+    home.run(["token", "-c", "good"]).done().code(3);
+    home.run(["logout", "--all"]).done().ok();
+    assert_eq!(portal.live_refresh_tokens(), 0);
+}
+
 #[test]
 fn wrong_usage_is_reported() {
     let home = home();

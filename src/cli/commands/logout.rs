@@ -36,7 +36,14 @@ pub(in crate::cli) fn logout(ctx: &mut CommandContext, args: &LogoutArgs) -> Out
         return one(ctx, connection, args);
     }
     let mut worst = ExitCode::Done;
-    for connection in store.list(None)?.connections {
+    let listing = store.list(None)?;
+    // Whoever hands over a machine has to know that these may be signed in still.
+    for error in listing.broken {
+        let failure = Failure::from(error);
+        ctx.fail(&failure);
+        worst = worst.worse(failure.exit_code());
+    }
+    for connection in listing.connections {
         if let Err(failure) = one(ctx, connection, args) {
             ctx.fail(&failure);
             worst = worst.worse(failure.exit_code());
