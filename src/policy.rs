@@ -313,12 +313,18 @@ pub fn extension(
     now: Timestamp,
 ) -> Extension {
     let last_tenth = is_in_last_tenth(issued_at, expires_at, now);
-    let due = match rule {
-        ExtendRule::Now => return Extension::Forced,
-        ExtendRule::PastHalf => is_past_half(issued_at, expires_at, now),
-        ExtendRule::OlderThan(age) => now.duration_since(issued_at) >= age,
-    };
+    // Dated by a clock that was ahead, the sign-in seems to live longer than it does. An extension
+    // dates it anew.
+    let is_dated_ahead = issued_at.duration_since(now) > CLOCK_SLACK;
+    let due = is_dated_ahead
+        || match rule {
+            ExtendRule::Now => return Extension::Forced,
+            ExtendRule::PastHalf => is_past_half(issued_at, expires_at, now),
+            ExtendRule::OlderThan(age) => now.duration_since(issued_at) >= age,
+        };
     let waits_until = access_tokens_valid_until
+        // No token lives so long: that date comes from such a clock, too.
+        .filter(|until| until.duration_since(now) <= LONGEST_ACCESS_LIFE + CLOCK_SLACK)
         .map(unusable_from)
         .filter(|gap| *gap > now);
     match waits_until {
@@ -441,6 +447,11 @@ pub const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A download, and an upload, may take this long.
 pub const TRANSFER_TIMEOUT: Duration = Duration::from_secs(3600);
+
+/// An extension that is due is begun only if the whole command has this much time left: for one call,
+/// and to store its answer. The time of a command does not end an extension that was begun, because
+/// the sign-in would be lost with the answer.
+pub const EXTENSION_TIME: Duration = Duration::from_secs(45);
 
 /// How long the portal may take to revoke a sign-in that is stored nowhere, also when the time of
 /// the whole command is up.
@@ -658,6 +669,31 @@ mod tests {
     /// What a rule decides for a sign-in of 14 days.
     fn decides(rule: ExtendRule, valid_until: Option<i64>, now: i64) -> Extension {
         extension(rule, at(0), at(14 * DAY), valid_until.map(at), at(now))
+    }
+
+    #[test]
+    fn dates_of_a_clock_that_was_ahead_do_not_keep_a_sign_in_from_being_extended() {
+        let rule = ExtendRule::PastHalf;
+        let decides = |issued: i64, valid_until: Option<i64>| {
+            let expires_at = at(issued + 14 * DAY);
+            extension(rule, at(issued), expires_at, valid_until.map(at), at(0))
+        };
+        assert_eq!(decides(60, None), Extension::NotDue);
+        assert_eq!(decides(61, None), Extension::Due);
+        assert_eq!(decides(30 * DAY, None), Extension::Due);
+        // A token that a script may hold was issued by that clock as well.
+        assert_eq!(decides(30 * DAY, Some(30 * DAY + 1800)), Extension::Due);
+        let real = Extension::WaitsUntil(unusable_from(at(1800)));
+        assert_eq!(decides(30 * DAY, Some(1800)), real);
+        assert!(!matches!(
+            decides(30 * DAY, Some(14 * DAY + 60)),
+            Extension::Due
+        ));
+    }
+
+    #[test]
+    fn an_extension_has_time_for_a_call_and_for_what_stores_its_answer() {
+        assert!(EXTENSION_TIME >= CALL_TIMEOUT + 3 * KEYCHAIN_TIMEOUT);
     }
 
     #[test]

@@ -202,11 +202,24 @@ impl Tokens {
     /// Puts a new access token in place of the cached one, and remembers how long any of them may
     /// be valid.
     pub fn set_access_token(&mut self, access: AccessToken) {
-        self.access_tokens_valid_until = Some(
-            self.access_tokens_valid_until
-                .map_or(access.expires_at, |until| until.max(access.expires_at)),
-        );
+        self.note_validity(&access);
         self.access = Some(access);
+    }
+
+    /// A script may hold this token until it ends.
+    fn note_validity(&mut self, access: &AccessToken) {
+        let until = self.access_tokens_valid_until;
+        self.access_tokens_valid_until =
+            Some(until.map_or(access.expires_at, |until| until.max(access.expires_at)));
+    }
+
+    /// Whether the sign-in is in the last tenth of its life.
+    #[must_use]
+    pub fn is_in_last_tenth(&self, now: Timestamp) -> bool {
+        self.refresh.as_ref().is_some_and(|refresh| {
+            let expires_at = refresh.known_or_assumed_expiry();
+            policy::is_in_last_tenth(refresh.issued_at, expires_at, now)
+        })
     }
 
     /// The cached token for this server, if it lives long enough.
@@ -220,8 +233,10 @@ impl Tokens {
     }
 
     /// Caches a server's token. Drops expired ones, and the oldest beyond
-    /// [`policy::MAX_SERVER_TOKENS`].
+    /// [`policy::MAX_SERVER_TOKENS`]. It ends with the sign-in, as the portal's own tokens do, and may
+    /// live longer than those.
     pub fn cache_server_token(&mut self, root: &str, access: AccessToken, now: Timestamp) {
+        self.note_validity(&access);
         self.servers
             .retain(|cached| cached.root != root && cached.access.seconds_left(now) > 0);
         self.servers.push(ServerToken {

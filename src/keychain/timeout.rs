@@ -11,7 +11,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::{Item, SecretStore};
-use crate::context::Context;
+use crate::context::{Context, Deadline};
 use crate::crash;
 use crate::duration::parse_duration;
 use crate::env;
@@ -59,12 +59,30 @@ impl WithTimeout {
         }
     }
 
-    fn run<T: Send + 'static>(
+    /// A call that only reads.
+    fn read<T: Send + 'static>(
         &self,
         call: impl FnOnce(&dyn SecretStore) -> Result<T, KeychainError> + Send + 'static,
     ) -> Result<T, KeychainError> {
+        self.run(self.context.deadline, call)
+    }
+
+    /// A call that stores or deletes. It has its time also when that of the whole command is up:
+    /// what the portal has granted would be lost, and a sign-out would leave the tokens here.
+    fn write<T: Send + 'static>(
+        &self,
+        call: impl FnOnce(&dyn SecretStore) -> Result<T, KeychainError> + Send + 'static,
+    ) -> Result<T, KeychainError> {
+        self.run(self.context.deadline.at_least(KEYCHAIN_TIMEOUT), call)
+    }
+
+    fn run<T: Send + 'static>(
+        &self,
+        deadline: Deadline,
+        call: impl FnOnce(&dyn SecretStore) -> Result<T, KeychainError> + Send + 'static,
+    ) -> Result<T, KeychainError> {
         let timeout = match &self.timeout {
-            Ok(timeout) => self.context.deadline.bound(*timeout),
+            Ok(timeout) => deadline.bound(*timeout),
             Err(why) => return Err(self.error(KeychainReason::Refused, why.clone())),
         };
         let (sender, answer) = mpsc::channel();
@@ -125,31 +143,31 @@ impl SecretStore for WithTimeout {
 
     fn get(&self, item: &Item) -> Result<Option<Secret>, KeychainError> {
         let item = item.clone();
-        self.run(move |inner| inner.get(&item))
+        self.read(move |inner| inner.get(&item))
     }
 
     fn set(&self, item: &Item, secret: &Secret) -> Result<(), KeychainError> {
         let (item, secret) = (item.clone(), secret.duplicate());
-        self.run(move |inner| inner.set(&item, &secret))
+        self.write(move |inner| inner.set(&item, &secret))
     }
 
     fn delete(&self, item: &Item) -> Result<bool, KeychainError> {
         let item = item.clone();
-        self.run(move |inner| inner.delete(&item))
+        self.write(move |inner| inner.delete(&item))
     }
 
     fn all(&self, item: &Item) -> Result<Vec<Secret>, KeychainError> {
         let item = item.clone();
-        self.run(move |inner| inner.all(&item))
+        self.read(move |inner| inner.all(&item))
     }
 
     fn retitle(&self, item: &Item) -> Result<(), KeychainError> {
         let item = item.clone();
-        self.run(move |inner| inner.retitle(&item))
+        self.write(move |inner| inner.retitle(&item))
     }
 
     fn accounts(&self) -> Result<Vec<String>, KeychainError> {
-        self.run(|inner| inner.accounts())
+        self.read(|inner| inner.accounts())
     }
 }
 
@@ -157,7 +175,7 @@ impl SecretStore for WithTimeout {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::context::{Deadline, Environment};
+    use crate::context::Environment;
     use crate::event::Observer;
     use crate::keychain::{ItemKind, MemoryStore};
     use std::sync::{Condvar, Mutex};
@@ -180,10 +198,12 @@ mod tests {
             Ok(None)
         }
         fn set(&self, _: &Item, _: &Secret) -> Result<(), KeychainError> {
+            thread::yield_now();
             Ok(())
         }
         fn delete(&self, _: &Item) -> Result<bool, KeychainError> {
-            Ok(false)
+            thread::yield_now();
+            Ok(true)
         }
         fn accounts(&self) -> Result<Vec<String>, KeychainError> {
             Ok(Vec::new())
@@ -255,6 +275,22 @@ mod tests {
         );
         *release.0.lock().unwrap() = true;
         release.1.notify_all();
+    }
+
+    #[test]
+    fn rule_22_what_is_to_be_stored_or_deleted_has_its_time_after_that_of_the_whole_command() {
+        let context = Context {
+            deadline: Deadline::after(Duration::ZERO),
+            ..context("1m")
+        };
+        let mute = Arc::new(Mute(Arc::default()));
+        let keychain = WithTimeout::new(mute, call_timeout(true, &context), &context);
+        let item = Item::new("x", "x", ItemKind::Tokens);
+        // Without time, some of so many answers would come too late.
+        for _ in 0..200 {
+            keychain.set(&item, &Secret::new("s".into())).unwrap();
+            assert!(keychain.delete(&item).unwrap());
+        }
     }
 
     #[test]

@@ -13,6 +13,7 @@ use super::{Session, Snapshot};
 use crate::error::{Error, KeychainReason, Result, SignInNeeded};
 use crate::event::{Decision, Notice};
 use crate::oauth::{self, TokenError, TokenResponse};
+use crate::policy::EXTENSION_TIME;
 use crate::token::Tokens;
 
 /// With these, a keychain has written nothing.
@@ -37,7 +38,8 @@ impl Session {
         let Some(refresh) = &tokens.refresh else {
             return Err(self.never_signed_in(connection));
         };
-        let http = connection.http(&self.context)?;
+        // The time of the whole command does not end a request that was sent.
+        let http = connection.http_with_time(EXTENSION_TIME, &self.context)?;
         let refresh = refresh.duplicate();
         let ended_tokens_until = forced_until.filter(|until| *until > self.context.now());
         // Store the mark first. That also proves that the keychain can be written: where it cannot,
@@ -49,7 +51,7 @@ impl Session {
             // Until the answer is stored, the only refresh token that works is in this process. A
             // run of the command between two requests can be interrupted.
             let delay = self.context.interruptions.delay();
-            let response = oauth::exchange(http, connection, &refresh, secret, now)?;
+            let response = oauth::exchange(&http, connection, &refresh, secret, now)?;
             Ok((response, delay))
         });
         match answer {

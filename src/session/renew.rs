@@ -7,7 +7,7 @@ use crate::connection::{Connection, Grant};
 use crate::error::{Result, SignInNeeded};
 use crate::event::Decision;
 use crate::oauth::{self, TokenError};
-use crate::policy::{self, ExtendRule, Extension};
+use crate::policy::{self, ExtendRule, Extension, EXTENSION_TIME};
 use crate::token::Tokens;
 
 impl Session {
@@ -145,7 +145,10 @@ impl Session {
         let connection = &locked.connection;
         // The portal asks users for no client secret, but a stored one is sent along.
         let mut secret = self.renewal_secret(connection)?;
-        let extension = tokens.extension(rule, self.context.now());
+        let mut extension = tokens.extension(rule, self.context.now());
+        if extension == Extension::Due && self.may_extend_later(&tokens, rule) {
+            extension = Extension::NotDue;
+        }
         let handed_out_until = tokens.access_tokens_valid_until;
         // An earlier exchange has no stored answer. First find out whether the refresh token is
         // spent. That renews, too, so nothing is left to do where the sign-in is not due.
@@ -166,6 +169,13 @@ impl Session {
         self.renew_by_refresh_token(connection, &mut tokens, &mut secret)
             .map_err(|error| error.into_error(connection))?;
         Ok((tokens, Decision::Renewed))
+    }
+
+    /// Whether the command has too little time for an extension that a later one can make as well.
+    fn may_extend_later(&self, tokens: &Tokens, rule: ExtendRule) -> bool {
+        rule == ExtendRule::PastHalf
+            && self.context.deadline.bound(EXTENSION_TIME) < EXTENSION_TIME
+            && !tokens.is_in_last_tenth(self.context.now())
     }
 
     /// Gets a new access token with the refresh token, which stays the same. An answer also proves

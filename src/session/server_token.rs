@@ -1,6 +1,7 @@
 //! Access tokens for servers that the portal grants tokens for.
 
-use super::{Locked, Session, TokenRequest, UsableToken};
+use super::records::is_lost;
+use super::{Session, TokenRequest, UsableToken};
 use crate::error::{Error, Refusal, Result};
 use crate::event::Decision;
 use crate::http::CallError;
@@ -15,7 +16,12 @@ impl Session {
     /// to the server; what it says about itself does not count.
     pub fn server_token(&self, root: &str, request: &TokenRequest) -> Result<UsableToken> {
         self.check_machine_policy()?;
-        let stored = self.read_tokens(&self.opened)?;
+        let stored = match self.read_tokens(&self.opened) {
+            Ok(tokens) => tokens,
+            // Another process may be writing. `access_token` reads again under the lock.
+            Err(error) if is_lost(&error) => None,
+            Err(error) => return Err(error),
+        };
         self.check_not_ended_by_policy(stored.as_ref())?;
         let cached = stored
             .as_ref()
@@ -26,38 +32,46 @@ impl Session {
             self.emit_decision(Decision::Cached);
             return Ok(UsableToken::new(access, stored.as_ref(), Decision::Cached));
         }
-        let (access, username) = self.request_server_token(root)?;
+        let (access, sent) = self.request_server_token(root)?;
         if self.has_api_key() {
             self.note_accepted_api_key();
             // Nothing is cached for a key: after it was replaced, its tokens must not be used.
-            self.emit_decision(Decision::Renewed);
-            let mut token = UsableToken::new(access, None, Decision::Renewed);
-            token.username = username;
-            return Ok(token);
+        } else {
+            self.cache_server_token(root, &access, &sent.access.secret)?;
         }
-        // Cache it. The portal was asked without the lock, so read the record again under it.
-        let Locked {
-            lock, connection, ..
-        } = self.lock_unchanged()?;
-        let mut stored = self.read_tokens(&connection)?;
-        if let Some(tokens) = &mut stored {
-            tokens.cache_server_token(root, access.duplicate(), self.context.now());
-            self.store_best_effort(&connection, tokens);
-        }
-        drop(lock);
         self.emit_decision(Decision::Renewed);
-        Ok(UsableToken::new(access, stored.as_ref(), Decision::Renewed))
+        // It belongs to the user whose token was sent, whoever has signed in meanwhile.
+        Ok(UsableToken {
+            access,
+            decision: Decision::Renewed,
+            ..sent
+        })
     }
 
-    /// Asks the portal for the server's token, and says whom the portal's token is for. A rejected
-    /// portal token is renewed once.
-    fn request_server_token(&self, root: &str) -> Result<(AccessToken, Option<String>)> {
-        let token = self.access_token(&TokenRequest::default())?;
-        let (portal_token, username) = (token.access.secret, token.username);
-        let response = match self.send_server_token_request(root, &portal_token) {
+    /// Caches a server's token that the portal granted for the portal's token `sent`. The portal was
+    /// asked without the lock. If another process has signed in or extended the sign-in meanwhile,
+    /// the token is another user's or has ended, and is not cached.
+    fn cache_server_token(&self, root: &str, access: &AccessToken, sent: &Secret) -> Result<()> {
+        let locked = self.lock_unchanged()?;
+        let Some(mut tokens) = self.read_tokens(&locked.connection)? else {
+            return Ok(());
+        };
+        let is_same = |cached: &AccessToken| cached.secret.matches(sent.expose());
+        if tokens.access.as_ref().is_some_and(is_same) {
+            tokens.cache_server_token(root, access.duplicate(), self.context.now());
+            self.store_best_effort(&locked.connection, &tokens);
+        }
+        Ok(())
+    }
+
+    /// Asks the portal for the server's token. Also returns the portal's token that was sent for it;
+    /// one that the portal rejects is renewed once.
+    fn request_server_token(&self, root: &str) -> Result<(AccessToken, UsableToken)> {
+        let mut sent = self.access_token(&TokenRequest::default())?;
+        let response = match self.send_server_token_request(root, &sent.access.secret) {
             Err(CallError::Portal(error)) if error.is_invalid_token() => {
-                let renewed = self.access_token_instead_of(&portal_token)?;
-                self.send_server_token_request(root, &renewed.access.secret)
+                sent = self.access_token_instead_of(&sent.access.secret)?;
+                self.send_server_token_request(root, &sent.access.secret)
             }
             other => other,
         };
@@ -69,7 +83,7 @@ impl Session {
                 why: Refusal::Server(error.text),
             },
         })?;
-        Ok((access, username))
+        Ok((access, sent))
     }
 
     fn send_server_token_request(

@@ -2,7 +2,6 @@
 
 use super::{Locked, Session, Snapshot};
 use crate::connection::Status;
-use crate::context::Context;
 use crate::error::Result;
 use crate::event::{Decision, Notice};
 use crate::keychain::{Item, ItemKind};
@@ -95,19 +94,11 @@ impl Session {
     /// The same for a sign-in that is stored nowhere. It would live on at the portal without an
     /// owner, so the portal is asked even if the time of the whole command is up.
     pub(super) fn revoke_in_any_case(&self, connection: &Snapshot, tokens: &Tokens) -> bool {
-        let deadline = self.context.deadline;
-        let (Some(refresh), true) = (
-            &tokens.refresh,
-            deadline.bound(REVOKE_TIMEOUT) < REVOKE_TIMEOUT,
-        ) else {
-            return self.revoke(connection, tokens);
-        };
-        let context = Context {
-            deadline: deadline.at_least(REVOKE_TIMEOUT),
-            ..self.context.clone()
+        let Some(refresh) = &tokens.refresh else {
+            return true;
         };
         let revoked = connection
-            .new_http(&context)
+            .http_with_time(REVOKE_TIMEOUT, &self.context)
             .and_then(|http| oauth::revoke(&http, connection, &refresh.secret, "refresh_token"));
         self.report_revoked(&revoked)
     }

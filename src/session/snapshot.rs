@@ -4,6 +4,7 @@
 
 use std::ops::Deref;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use jiff::Timestamp;
 
@@ -67,8 +68,18 @@ impl Snapshot {
         Ok(self.http.get_or_init(|| http))
     }
 
-    /// Another client for the same portal, within the limits of `context`.
-    pub(super) fn new_http(&self, context: &Context) -> Result<Http> {
+    /// The same with at least this much time, also where less is left of that of the whole command.
+    pub(super) fn http_with_time(&self, time: Duration, context: &Context) -> Result<Http> {
+        if context.deadline.bound(time) >= time {
+            return self.http(context).cloned();
+        }
+        self.new_http(&Context {
+            deadline: context.deadline.at_least(time),
+            ..context.clone()
+        })
+    }
+
+    fn new_http(&self, context: &Context) -> Result<Http> {
         let connection = &self.connection;
         Http::with_certificates(
             connection.api_url(),

@@ -581,6 +581,129 @@ fn an_exchange_keeps_no_token_that_it_ended() {
     assert_eq!(record.username.as_deref(), Some(USER));
 }
 
+/// The life of the sign-in, in seconds.
+fn life(fixture: &Fixture) -> u64 {
+    let refresh = fixture.record().refresh.unwrap();
+    let life = refresh
+        .known_or_assumed_expiry()
+        .duration_since(refresh.issued_at);
+    life.as_secs().unsigned_abs()
+}
+
+/// The answer would be lost, and the sign-in with it.
+#[test]
+fn rule_21_the_time_of_the_whole_command_ends_no_extension() {
+    let out_of_time = |fixture: &Fixture| {
+        let connection = fixture.store().load(&fixture.connection.id).unwrap();
+        let context = Context {
+            deadline: Deadline::after(Duration::ZERO),
+            ..fixture.context()
+        };
+        let keychain = Arc::new(fixture.keychain.clone());
+        Session::new(fixture.store(), connection, keychain, context)
+    };
+    for (tenths, rule, is_extended) in [
+        // A later command can extend it as well, so none is begun.
+        (6, ExtendRule::PastHalf, false),
+        (9, ExtendRule::PastHalf, true),
+        (6, ExtendRule::Now, true),
+    ] {
+        let fixture = Fixture::signed_in(PortalVersion::Enterprise114);
+        fixture.advance_seconds(life(&fixture) / 10 * tenths + 60);
+        let before = fixture.refresh_token();
+        let outcome = out_of_time(&fixture).refresh(rule);
+        assert_eq!(
+            fixture.count(Endpoint::Exchange),
+            usize::from(is_extended),
+            "{tenths}"
+        );
+        assert_eq!(fixture.refresh_token() != before, is_extended, "{tenths}");
+        assert!(!fixture.record().exchange_started, "{tenths}");
+        assert!(fixture
+            .portal
+            .accepts_refresh_token(&fixture.refresh_token()));
+        match outcome {
+            Ok(refreshed) => assert_eq!(refreshed.token.decision, Decision::Extended),
+            Err(error) => assert!(
+                !is_extended && matches!(error, Error::Unreachable { .. }),
+                "{error:?}"
+            ),
+        }
+    }
+}
+
+/// A server that does not accept the portal's own tokens.
+fn server(fixture: &Fixture) -> String {
+    fixture.portal.set(|rules| rules.direct_federated = false);
+    fixture.portal.other_server_url()
+}
+
+/// It may live longer than the portal's own tokens, and ends with the sign-in as they do.
+#[test]
+fn an_extension_waits_for_a_servers_token_that_a_script_may_hold() {
+    let fixture = Fixture::signed_in(PortalVersion::Enterprise114);
+    let server = server(&fixture);
+    fixture.advance_seconds(life(&fixture) / 2 - 600);
+    let held = fixture
+        .session()
+        .server_token(&server, &TokenRequest::default())
+        .unwrap();
+    let portals_own = fixture.record().access.unwrap().expires_at;
+    assert!(held.access.expires_at > portals_own);
+    // The sign-in is past half of its life, and the portal's own token has expired.
+    fixture.advance_seconds(2700);
+    assert!(fixture.portal.clock().now() > portals_own);
+    let refreshed = fixture.session().refresh(ExtendRule::PastHalf).unwrap();
+    assert_eq!(refreshed.token.decision, Decision::Renewed);
+    assert!(refreshed.extension_waits_until.is_some());
+    assert_eq!(fixture.count(Endpoint::Exchange), 0);
+}
+
+#[test]
+fn rule_24_a_servers_token_belongs_to_the_user_whose_token_was_sent() {
+    let fixture = Fixture::signed_in(PortalVersion::Enterprise114);
+    let server = server(&fixture);
+    let gate = Gate::new();
+    let fault = Fault::HoldAfter(gate.clone());
+    fixture
+        .portal
+        .set(|rules| rules.fault(Endpoint::GenerateToken, fault));
+    let session = fixture.session();
+    let root = server.clone();
+    let asking = std::thread::spawn(move || {
+        session
+            .server_token(&root, &TokenRequest::default())
+            .unwrap()
+    });
+    gate.await_arrivals(1);
+    fixture.sign_in(OTHER_USER);
+    gate.open();
+    let granted = asking.join().unwrap();
+    assert_eq!(granted.username.as_deref(), Some(USER));
+    // The other user's record has nothing of it.
+    let record = fixture.record();
+    assert_eq!(record.username.as_deref(), Some(OTHER_USER));
+    assert!(record.servers.is_empty());
+    let now = fixture
+        .session()
+        .server_token(&server, &TokenRequest::default())
+        .unwrap();
+    assert_eq!(now.username.as_deref(), Some(OTHER_USER));
+    assert!(!now.access.secret.matches(granted.access.secret.expose()));
+    assert_eq!(fixture.record().servers.len(), 1);
+}
+
+/// As while another process stores a record in several parts, or signs out.
+#[test]
+fn a_record_that_cannot_be_read_for_a_moment_costs_no_servers_token() {
+    let fixture = Fixture::signed_in(PortalVersion::Enterprise114);
+    let server = server(&fixture);
+    let session = fixture.session();
+    fixture.keychain.fail_next(Call::Get, KeychainReason::Lost);
+    let granted = session.server_token(&server, &TokenRequest::default());
+    assert_eq!(granted.unwrap().username.as_deref(), Some(USER));
+}
+
 #[test]
 fn in_the_last_tenth_a_sign_in_is_extended_anyway_with_a_warning() {
     let fixture = Fixture::signed_in(PortalVersion::Enterprise114);

@@ -23,7 +23,7 @@ use crate::connection::KeychainKind;
 use crate::context::Context;
 use crate::error::KeychainError;
 use crate::files::{self, Lock};
-use crate::policy::{MAX_VAULT_BYTES, VAULT_LOCK_TIMEOUT};
+use crate::policy::{KEYCHAIN_TIMEOUT, MAX_VAULT_BYTES, VAULT_LOCK_TIMEOUT};
 use crate::secret::Secret;
 use error::from_files;
 use format::{Entries, Entry, OpenVault};
@@ -100,8 +100,13 @@ impl Vault {
 
     fn lock(&self) -> Result<Lock> {
         let path = self.root.join("vault.lock");
+        // As a write to another keychain: also when the time of the whole command is up.
+        let context = Context {
+            deadline: self.context.deadline.at_least(KEYCHAIN_TIMEOUT),
+            ..self.context.clone()
+        };
         let locked = files::private_dir(&self.root)
-            .and_then(|()| Lock::acquire(&path, VAULT_LOCK_TIMEOUT, &self.context));
+            .and_then(|()| Lock::acquire(&path, VAULT_LOCK_TIMEOUT, &context));
         from_files(locked)
     }
 
