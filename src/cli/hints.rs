@@ -350,7 +350,7 @@ fn keychain(label: Option<&str>, item: Option<ItemKind>, error: &KeychainError) 
             move_to_vault(label)
         )),
         KeychainReason::NoKey => Some(format!(
-            "a key is 32 random bytes (openssl rand -hex 32); put it in a file that only you can read (chmod 600), or unset {} so that age-oauth makes a key file",
+            "if there is a vault already, provide the key that sealed it, because no other one opens it; for a new vault, put 32 random bytes (openssl rand -hex 32) in a file that only you can read (chmod 600), or unset {} so that age-oauth makes a key file",
             vault_variables()
         )),
         KeychainReason::WrongKey => Some(format!(

@@ -332,6 +332,15 @@ fn the_only_connection_is_reported_as_broken() {
 }
 
 #[test]
+fn a_connection_that_cannot_become_the_default_is_added_nevertheless() {
+    let (_folder, store) = store();
+    fs::create_dir_all(store.root().join("default/x")).unwrap();
+    let connection = connection("prod");
+    assert!(!store.add(&connection, None, &Context::process()).unwrap());
+    assert_eq!(store.list(None).unwrap().connections.len(), 1);
+}
+
+#[test]
 fn add_without_default_sets_no_default() {
     let (_folder, store) = store();
     let beside = connection("beside");

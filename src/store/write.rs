@@ -30,10 +30,9 @@ impl ConnectionStore {
         let first = self.ids()?.is_empty()
             || self.default_id()?.is_none() && self.list(None)?.connections.is_empty();
         self.create(connection, ca)?;
-        if first {
-            self.set_default(Some(&connection.id))?;
-        }
-        Ok(first)
+        // From here on, the connection is visible, and an error would say that it was not added. As
+        // the only one, it is used without being the default.
+        Ok(first && self.set_default(Some(&connection.id)).is_ok())
     }
 
     /// Writes a new connection that never becomes the default.
