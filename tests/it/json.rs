@@ -47,6 +47,12 @@ fn page() -> BTreeMap<String, Section> {
             }
         }
         let title = text.lines().next().unwrap_or_default().to_owned();
+        if let Some((_, described)) = text.split_once("It has the fields of [") {
+            let described = described.split(']').next().unwrap_or_default();
+            let described: &Section = &sections[described];
+            section.fields.extend(described.fields.clone());
+            section.words.extend(described.words.clone());
+        }
         assert!(!section.fields.is_empty(), "{title}");
         sections.insert(title, section);
     }

@@ -102,6 +102,8 @@ pub enum Fault {
     HoldBefore(Gate),
     /// The portal processes the request, then waits at the gate before it responds.
     HoldAfter(Gate),
+    /// The portal processes the request, counts it at the gate, and waits until the client has left.
+    HoldUntilLeft(Gate),
     /// An HTML error page, as from a web adaptor.
     Status(u16),
     /// The same with a `Retry-After` header.
@@ -193,6 +195,7 @@ impl Fault {
             Self::Delay(_)
                 | Self::HoldBefore(_)
                 | Self::HoldAfter(_)
+                | Self::HoldUntilLeft(_)
                 | Self::ResetAfter
                 | Self::Truncated
                 | Self::WrongLength
@@ -434,12 +437,17 @@ impl Gate {
         }
     }
 
+    pub(super) fn arrive(&self) {
+        let (state, changed) = &*self.0;
+        state.lock().unwrap().arrived += 1;
+        changed.notify_all();
+    }
+
     pub(super) fn wait_until_open(&self) {
+        self.arrive();
         let (state, changed) = &*self.0;
         let deadline = Instant::now() + GATE_LIMIT;
         let mut state = state.lock().unwrap();
-        state.arrived += 1;
-        changed.notify_all();
         while !state.open {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {

@@ -273,6 +273,10 @@ fn exchange(shared: &Shared, origin: &str, port: u16, request: &Request, stream:
     match &fault {
         Some(Fault::Delay(time)) => thread::sleep(*time),
         Some(Fault::HoldAfter(gate)) => gate.wait_until_open(),
+        Some(Fault::HoldUntilLeft(gate)) => {
+            gate.arrive();
+            wait_for_departure(&stream.sock);
+        }
         _ => {}
     }
     let arrived = !client_has_left(&stream.sock) && send(shared, stream, &response, fault.as_ref());
