@@ -1,6 +1,7 @@
 //! The Python package: real Python, Esri's real `arcgis`, the practice portal over TLS with a
 //! certificate authority of its own.
 
+mod answers;
 mod api_url;
 #[cfg(target_os = "linux")] // It needs OpenSSL and nginx.
 mod client_certificates;

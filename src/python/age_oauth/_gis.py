@@ -6,7 +6,7 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING, Any
 
-from . import _by_id, _gis_by_id, _gis_options, _program, _trust
+from . import _by_id, _gis_by_id, _gis_errors, _gis_options, _program, _trust
 from . import _json_names as names
 from ._exchange import PLACEHOLDER
 from ._http import TokenAuth
@@ -75,12 +75,18 @@ def connect(connection: "Connection", options: dict[str, Any]):
 
     def adapter() -> GisAdapter:
         bundles = arguments.get("ca_bundles")
-        one = GisAdapter(
-            max_retries=PatientRetry(total=5, status_forcelist=_REPEATED, allowed_methods=None),
-            assert_hostname=True,
-            verify=arguments["verify_cert"],
-            additional_certs=[bundles] if isinstance(bundles, str) else bundles,
-        )
+        try:
+            one = GisAdapter(
+                max_retries=PatientRetry(total=5, status_forcelist=_REPEATED, allowed_methods=None),
+                assert_hostname=True,
+                verify=arguments["verify_cert"],
+                additional_certs=[bundles] if isinstance(bundles, str) else bundles,
+            )
+        except (OSError, TypeError, ValueError) as error:
+            if not bundles:
+                raise
+            said = _gis_errors.said(error)
+            raise UsageError(f"the certificates in `{bundles}` cannot be read: {said}").caused_by(error) from None
         one.policy = auth._policy
         return one
 
@@ -104,14 +110,8 @@ def connect(connection: "Connection", options: dict[str, Any]):
         gis = GIS(connection.api_url, **arguments)
         known = _is_known(gis)
     except Exception as error:
-        # `arcgis` wraps the errors of its auth handlers.
-        ours = _behind(error, AgeOAuthError)
-        if ours is not None:
-            raise ours.caused_by(error) from None
-        reason = _network(error)
-        if reason is None:
-            raise
-        raise _failed(connection, reason).caused_by(error) from None
+        answered = any(one.was_answered for one in adapters.values())
+        raise _failure(connection, error, answered).caused_by(error) from None
     finally:
         for one in adapters.values():
             one.end()
@@ -169,8 +169,24 @@ def _certificates_read_once() -> dict[str, Any]:
 _DIAGNOSIS = "20s"
 
 
+def _failure(connection: "Connection", error: Exception, answered: bool) -> AgeOAuthError:
+    """The error for any error with which Esri's package ends before there is a ``GIS``. It reads the portal's answers without
+    a check of their form, so that a wrong one is a ``TypeError``, a ``KeyError`` or a bare ``Exception``."""
+    # `arcgis` wraps the errors of its auth handlers.
+    ours = _behind(error, AgeOAuthError)
+    if ours is not None:
+        return ours
+    reason = _network(error)
+    if reason is None and not answered:
+        return AgeOAuthError(
+            f"Esri's package could not make a GIS for `{connection.label}`, before the portal was asked: {_gis_errors.said(error)}",
+            "check the options of get_gis: age_oauth passes them on to Esri's GIS",
+        )
+    return _failed(connection, reason or error)
+
+
 def _failed(connection: "Connection", reason: BaseException) -> AgeOAuthError:
-    """The error for a network error of Esri's package."""
+    """The error for a network error of Esri's package, or for an answer that it cannot use."""
     chosen = _program.selector(None, connection.id)
     try:
         # The program says what is wrong with a certificate, and how to trust it.
@@ -185,9 +201,11 @@ def _failed(connection: "Connection", reason: BaseException) -> AgeOAuthError:
             f"the certificate of {connection.api_url} could not be verified (connection `{connection.label}`)",
             f"to see the certificate, and how to trust it: {hint}",
         )
+    said = _gis_errors.said(reason)
+    if _gis_errors.is_refusal(said):
+        return PortalRefused(f"the portal {connection.api_url} refused (connection `{connection.label}`): {said}", hint)
     return PortalUnreachable(
-        f"the portal {connection.api_url} sent no usable response (connection `{connection.label}`): {reason}",
-        hint,
+        f"the portal {connection.api_url} sent no usable response (connection `{connection.label}`): {said}", hint
     )
 
 

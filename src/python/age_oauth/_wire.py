@@ -47,9 +47,12 @@ class Wire:
     _begins = False
     _too_slow: Exception | None = None
 
+    #: Whether an answer has come since :meth:`begin`.
+    was_answered = False
+
     def begin(self) -> None:
         """From now until :meth:`end`, waits are short, and one that was too long is the last."""
-        self._begins, self._too_slow = True, None
+        self._begins, self._too_slow, self.was_answered = True, None, False
 
     def end(self) -> None:
         self._begins, self._too_slow = False, None
@@ -84,6 +87,7 @@ class Wire:
             if self._begins and isinstance(error, (ConnectTimeout, ReadTimeout)):
                 self._too_slow = error
             raise
+        self.was_answered = True
         _exchange.returned(response, request, sent, HEADER)
         return response
 
