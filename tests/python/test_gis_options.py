@@ -1,8 +1,11 @@
-"""Which addresses get the client certificate of a session."""
+"""Which addresses get the client certificate of a session; what is said if `arcgis` cannot be imported."""
 
+import pathlib
+import re
 import unittest
+from unittest import mock
 
-from age_oauth import UsageError, _gis_options
+from age_oauth import UsageError, _gis_options, _session
 
 
 def gets_it(api_url, address):
@@ -37,19 +40,49 @@ class Prefixes(unittest.TestCase):
 
 
 class Imports(unittest.TestCase):
-    def test_only_a_missing_package_is_called_missing(self):
-        for error, missing in (
-            (ModuleNotFoundError("No module named 'arcgis'", name="arcgis"), True),
-            (ModuleNotFoundError("No module named 'arcgis.auth'", name="arcgis.auth"), True),
-            (ImportError("cannot import name 'EsriAPIKeyAuth'", name="arcgis.auth"), True),
-            (ModuleNotFoundError("No module named 'six'", name="six"), False),
-            (ModuleNotFoundError("Required arcpy not found."), False),
-            (ModuleNotFoundError("No module named 'arcgis_mapping'", name="arcgis_mapping"), False),
+    def failure(self, error, version, has_arcpy=False):
+        with mock.patch.object(_gis_options, "_arcgis_version", return_value=version), mock.patch.object(
+            _session, "has_arcpy", return_value=has_arcpy
         ):
-            failure = _gis_options.import_failure(error)
-            self.assertEqual("is not installed" in failure.message, missing, failure)
-            self.assertEqual("pip install" in failure.hint, missing, failure)
-            self.assertEqual(str(error) in failure.message, not missing, failure)
+            return _gis_options.import_failure(error)
+
+    def test_only_a_missing_package_is_called_missing_and_only_an_old_one_old(self):
+        adapter = ImportError("cannot import name 'EsriTrustStoreAdapter' from 'arcgis.auth.tools'", name="arcgis.auth.tools")
+        for error, version, expected in (
+            (ModuleNotFoundError("No module named 'arcgis'", name="arcgis"), None, "is not installed"),
+            (adapter, "2.3.1", "arcgis 2.3.1 is too old: get_gis needs 2.4 or newer"),
+            (adapter, "2.3.0rc1", "arcgis 2.3.0rc1 is too old"),
+            (adapter, None, "GIS, is too old: get_gis needs 2.4 or newer"),
+            (ModuleNotFoundError("No module named 'arcgis.auth'", name="arcgis.auth"), "1.9.1", "arcgis 1.9.1 is too old"),
+            (ModuleNotFoundError("No module named 'ntlm'", name="ntlm"), "2.1.0.3", "arcgis 2.1.0.3 is too old"),
+            (adapter, "2.4.0", "cannot be imported"),
+            (adapter, "10.0", "cannot be imported"),
+            (adapter, "unknown", "cannot be imported"),
+            (ModuleNotFoundError("No module named 'six'", name="six"), "2.4.4", "cannot be imported"),
+            (ModuleNotFoundError("Required arcpy not found."), None, "cannot be imported"),
+            (ModuleNotFoundError("No module named 'arcgis_mapping'", name="arcgis_mapping"), None, "cannot be imported"),
+            (AttributeError("`np.float_` was removed"), "2.4.0", "cannot be imported"),
+        ):
+            failure = self.failure(error, version)
+            self.assertIn(expected, failure.message)
+            self.assertEqual(str(error) in failure.message, expected == "cannot be imported", failure)
+            self.assertEqual("-m pip install" in failure.hint, expected != "cannot be imported", failure)
+            # What pip would call satisfied already is a dead end.
+            self.assertEqual('-U "arcgis>=2.4"' in failure.hint, "too old" in expected, failure)
+
+    def test_packages_of_arcgis_pro_are_not_upgraded(self):
+        error = ImportError("cannot import name 'EsriTrustStoreAdapter'", name="arcgis.auth.tools")
+        failure = self.failure(error, "2.3.0", has_arcpy=True)
+        self.assertIn("arcgis 2.3.0 is too old", failure.message)
+        self.assertIn("ArcGIS Pro 3.4 or newer", failure.hint)
+        self.assertNotIn("pip", failure.hint)
+
+    def test_the_extras_ask_for_a_version_that_works(self):
+        lines = (pathlib.Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8").splitlines()
+        extras = [line for line in lines if re.match("(arcgis|full) = ", line)]
+        self.assertEqual(len(extras), 2)
+        for line in extras:
+            self.assertIn(f'["arcgis>={_gis_options.OLDEST_ARCGIS}",', line)
 
 
 if __name__ == "__main__":

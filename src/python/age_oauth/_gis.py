@@ -24,7 +24,7 @@ def connect(connection: "Connection", options: dict[str, Any]):
         from arcgis.auth import EsriAPIKeyAuth
         from arcgis.auth.tools import EsriTrustStoreAdapter
         from arcgis.gis import GIS
-    except ImportError as error:
+    except Exception as error:  # A package that does not fit to another one also raises other errors than an `ImportError`.
         raise _gis_options.import_failure(error) from error
 
     from urllib3.util import Retry

@@ -29,6 +29,9 @@ DECIDED = (
     "adapter",
 )
 
+#: The oldest ``arcgis`` whose sessions can be signed in; also in ``pyproject.toml``.
+OLDEST_ARCGIS = "2.4"
+
 #: How the message about a PEM file in place of PKCS#12 names the result.
 _CONVERTED = "openssl pkcs12 -in FILE.p12 -out FILE.pem"
 
@@ -45,17 +48,45 @@ def refuse(options: "dict[str, Any]") -> None:
         )
 
 
-def import_failure(error: ImportError) -> AgeOAuthError:
+def import_failure(error: Exception) -> AgeOAuthError:
     """Why ``arcgis`` cannot be imported: it is missing or too old, or something that it needs itself is missing."""
-    if (error.name or "").split(".")[0] == "arcgis":
+    name = getattr(error, "name", None) or ""
+    if isinstance(error, ModuleNotFoundError) and name == "arcgis":
         return AgeOAuthError(
             "the arcgis package, which brings GIS, is not installed in this Python environment",
             'python -m pip install "age-oauth[arcgis]"',
         )
+    version = _arcgis_version()
+    # An old package has other modules, and other names in them.
+    is_old = _is_old(version) if version else name.partition(".")[0] == "arcgis"
+    if is_old:
+        # Esri's release notes: 2.4 and ArcGIS Pro before 3.4 are incompatible.
+        hint = "ArcGIS Pro 3.4 or newer has it; age_oauth.TokenAuth and age_oauth.Connection work with this version, too"
+        if not _session.has_arcpy():
+            hint = f'{_session.python_command()} -m pip install -U "arcgis>={OLDEST_ARCGIS}"'
+        found = f"arcgis {version}" if version else "the arcgis package, which brings GIS,"
+        return AgeOAuthError(f"{found} is too old: get_gis needs {OLDEST_ARCGIS} or newer", hint)
     return AgeOAuthError(
         f"the arcgis package, which brings GIS, cannot be imported in this Python environment: {error}",
         f'{_session.python_command()} -c "import arcgis.gis"',
     )
+
+
+def _arcgis_version() -> "str | None":
+    import importlib.metadata
+
+    try:
+        return importlib.metadata.version("arcgis")
+    except Exception:  # It is not there, or cannot be read: conda and ArcGIS Pro install in their own ways.
+        return None
+
+
+def _is_old(version: str) -> bool:
+    """Whether a version, which may go on with letters, is before the oldest."""
+    import re
+
+    found, oldest = (re.match(r"(\d+)\.(\d+)", one) for one in (version, OLDEST_ARCGIS))
+    return found is not None and oldest is not None and tuple(map(int, found.groups())) < tuple(map(int, oldest.groups()))
 
 
 class ClientCertificate:

@@ -33,6 +33,15 @@ def in_pro() -> bool:
     return os.path.basename(sys.executable or "").lower().startswith("arcgispro")
 
 
+def has_arcpy() -> bool:
+    """Whether this is Python of ArcGIS Pro, in its window or in a clone of its environment. Imports nothing of it."""
+    if in_pro() or "arcpy" in sys.modules:
+        return True
+    import importlib.util
+
+    return importlib.util.find_spec("arcpy") is not None
+
+
 def way_to_ask() -> "str | None":
     """How a person can be asked here; ``None`` if that is not possible."""
     if in_notebook():
