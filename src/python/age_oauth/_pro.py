@@ -19,7 +19,8 @@ from .errors import AgeOAuthError, AgeOAuthWarning, PortalRefused, warn
 #: grants, if that is less.
 MIN_LEFT = 600.0
 
-#: After a renewal that failed, the next attempt starts after so many seconds.
+#: After a renewal that failed, the next attempt starts after so many seconds. No wait is longer:
+#: waits do not go on while the machine sleeps.
 PAUSE = 30.0
 
 
@@ -60,7 +61,6 @@ class ProSignIn(Connection):
                 self._before.restore(self._arcpy)
 
     def _sign_in_pro(self, token: Token) -> None:
-        self._given = token
         try:
             self._arcpy.SignInToPortal(
                 self.portal_url,
@@ -79,27 +79,44 @@ class ProSignIn(Connection):
                 f"ArcGIS Pro could not sign in to {self.portal_url} with the token of `{self.label}`: {error}",
                 f"age-oauth doctor -c {self.id}",
             ).caused_by(error) from None
+        self._given = token
 
     def _keep(self) -> None:
         """Gives Pro a new token before the present one expires; a thread of its own."""
-        while not self._stop.wait(self._pause()):
-            try:
-                token = self._provider.token(self._min_left())
-                with self._lock:
-                    if self._stop.is_set():
-                        return
-                    # A script that has signed in to another portal meanwhile keeps that one.
-                    if token.value != self._given.value and _is_same(_Active.url_of(self._arcpy), self.portal_url):
-                        self._sign_in_pro(token)
-                self._failure = None
-            except AgeOAuthError as error:
-                self._failure = error
-                _program.log().info("ArcGIS Pro's sign-in to `%s` was not renewed: %s", self.label, error.message)
+        tried = False
+        while not self._stop.wait(self._pause(tried)):
+            tried = self._due_in() <= 0
+            if tried:
+                self._renew()
 
-    def _pause(self) -> float:
-        if self._failure is not None:
+    def _renew(self) -> None:
+        try:
+            token = self._provider.token(self._min_left())
+            with self._lock:
+                if self._stop.is_set():
+                    return
+                active = _Active.url_of(self._arcpy)
+                if _is_same(active, self.portal_url):
+                    if token.value != self._given.value:
+                        self._sign_in_pro(token)
+                elif active is not None:
+                    # A script that has signed in to another portal meanwhile keeps that one.
+                    self._given = token
+            self._failure = None
+        except AgeOAuthError as error:
+            self._failure = error
+            _program.log().info("ArcGIS Pro's sign-in to `%s` was not renewed: %s", self.label, error.message)
+
+    def _pause(self, tried: bool) -> float:
+        """Seconds until the next look at the token, after one that may have tried to renew it."""
+        due_in = self._due_in()
+        if tried and due_in <= 0:
             return PAUSE
-        return max(0.5, self._given.left() - self._min_left())
+        return min(max(0.5, due_in), PAUSE)
+
+    def _due_in(self) -> float:
+        """Seconds until the token that Pro has should be renewed."""
+        return self._given.left() - self._min_left()
 
     def _min_left(self) -> float:
         return min(MIN_LEFT, self._given._life / 2)
