@@ -299,6 +299,18 @@ fn without_a_terminal_no_code_is_asked_for() {
 }
 
 #[test]
+fn without_streams_a_connection_is_added_and_the_error_is_the_documented_one() {
+    let portal = Portal::start(PortalVersion::Enterprise114);
+    let home = home();
+    let ca = portal.ca_file(home.path()).display().to_string();
+    succeeds(&script(
+        &home,
+        "windowless.py",
+        &[&portal.url(), &ca, APP_ID],
+    ));
+}
+
+#[test]
 fn the_module_is_the_same_program() {
     let (_portal, home) = signed_in();
     let run = |arguments: &[&str]| {

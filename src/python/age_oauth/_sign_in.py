@@ -73,10 +73,16 @@ def _object(line: bytes) -> "dict[str, Any]":
 
 
 def say(text: str) -> None:
-    """Says something to the person who runs the script."""
+    """Says something to the person who runs the script, if there is a stream for that: ``pythonw`` and programs with windows
+    have none, and a script may have closed its own."""
     # stdout belongs to the script.
-    sys.stderr.write(f"{text}\n")
-    sys.stderr.flush()
+    if sys.stderr is None:
+        return
+    try:
+        sys.stderr.write(f"{text}\n")
+        sys.stderr.flush()
+    except (OSError, ValueError):
+        pass
 
 
 def _say_who(answer: "dict[str, Any]") -> None:

@@ -21,7 +21,9 @@ def main(argv: "Sequence[str] | None" = None) -> int:
             return _program.become(sys.argv[1:])
         return _program.start(list(argv)).wait()
     except AgeOAuthError as error:
-        sys.stderr.write(f"error: {error.message}\n")
+        from ._sign_in import say
+
+        say(f"error: {error.message}")
         if error.hint:
-            sys.stderr.write(f"hint: {error.hint}\n")
+            say(f"hint: {error.hint}")
         return 1

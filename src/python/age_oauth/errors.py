@@ -133,7 +133,10 @@ def warn(message: str, category: "type[AgeOAuthWarning]") -> None:
     level, frame = 1, sys._getframe()
     while frame.f_back is not None and str(frame.f_globals.get("__name__", "")).partition(".")[0] in _BETWEEN:
         level, frame = level + 1, frame.f_back
-    warnings.warn(message, category, stacklevel=level)
+    try:
+        warnings.warn(message, category, stacklevel=level)
+    except ValueError:  # The script has closed its stderr.
+        pass
 
 
 BY_CODE = {
