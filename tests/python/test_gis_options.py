@@ -70,6 +70,10 @@ class Imports(unittest.TestCase):
             # What pip would call satisfied already is a dead end.
             self.assertEqual('-U "arcgis>=2.4"' in failure.hint, "too old" in expected, failure)
 
+    def test_a_missing_package_is_installed_here_and_beside_this_version(self):
+        hint = self.failure(ModuleNotFoundError("No module named 'arcgis'", name="arcgis"), None).hint
+        self.assertEqual(hint, f'{_session.python_command()} -m pip install "age-oauth[arcgis]>=0.3.0"')
+
     def test_packages_of_arcgis_pro_are_not_upgraded(self):
         error = ImportError("cannot import name 'EsriTrustStoreAdapter'", name="arcgis.auth.tools")
         failure = self.failure(error, "2.3.0", has_arcpy=True)

@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import re
 import stat
 import sys
 import tempfile
@@ -643,6 +644,17 @@ class Syntax(unittest.TestCase):
         self.assertGreater(len(files), 10)
         for path in files:
             ast.parse(path.read_text(encoding="utf-8"), str(path), feature_version=(3, 9))
+
+
+class Hints(unittest.TestCase):
+    def test_pip_is_told_the_version(self):
+        # Without a version, pip takes the predecessor where it is the newest.
+        seen = []
+        for path in pathlib.Path(_program.__file__).parent.glob("*.py"):
+            seen += re.findall(r"pip install (.*age-oauth.*)", path.read_text(encoding="utf-8"))
+        self.assertGreaterEqual(len(seen), 4)
+        for rest in seen:
+            self.assertRegex(rest, r'^(--upgrade )?"age-oauth(\[\w+\])?>=')
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 
 from . import _addresses as addresses
-from . import _files, _session
+from . import _files, _find, _session
 from .errors import AgeOAuthError, UsageError
 
 TYPE_CHECKING = False
@@ -54,7 +54,7 @@ def import_failure(error: Exception) -> AgeOAuthError:
     if isinstance(error, ModuleNotFoundError) and name == "arcgis":
         return AgeOAuthError(
             "the arcgis package, which brings GIS, is not installed in this Python environment",
-            'python -m pip install "age-oauth[arcgis]"',
+            f'{_session.python_command()} -m pip install "age-oauth[arcgis]>={_find.OLDEST_TEXT}"',
         )
     version = _arcgis_version()
     # An old package has other modules, and other names in them.
