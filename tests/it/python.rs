@@ -8,6 +8,8 @@ mod client_certificates;
 mod data;
 #[cfg(target_os = "linux")] // It needs OpenSSL.
 mod environment;
+#[cfg(unix)]
+mod interrupted;
 #[cfg(target_os = "linux")]
 mod keyed;
 #[cfg(target_os = "linux")]

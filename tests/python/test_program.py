@@ -514,6 +514,102 @@ class Answers(WithProgram):
         self.assertEqual(_program.selector("--all", None), ["--connection=--all"])
 
 
+@unittest.skipIf(os.name == "nt", "signals")
+class Ending(WithProgram):
+    """The program may be about to store what the portal issues: it is asked to end, and is waited for."""
+
+    #: Interrupts Python, and stores something after it was asked to end.
+    STORES = (
+        "import pathlib, time\nfolder = pathlib.Path(sys.argv[0]).parent\n"
+        "(folder / 'pid').write_text(str(os.getpid()))\n"
+        "def store(*_):\n    {before}\n    (folder / 'stored').write_text('')\n    raise SystemExit(1)\n"
+        "signal.signal(signal.SIGTERM, store)\n"
+        "{first}os.kill(os.getppid(), signal.SIGINT)\n"
+        "time.sleep(60)"
+    )
+
+    def stores(self, before="pass", first=""):
+        self.program(self.STORES.format(before=before, first=first))
+        return self.folder / "stored"
+
+    def has_gone(self):
+        with self.assertRaises(ProcessLookupError):
+            os.kill(int((self.folder / "pid").read_text()), 0)
+
+    def test_after_ctrl_c_it_stores_what_the_portal_has_issued(self):
+        stored = self.stores()
+        with self.assertRaises(KeyboardInterrupt):
+            _program.ask("token")
+        self.assertTrue(stored.exists())
+        self.has_gone()
+
+    def test_the_same_for_a_program_that_talks_to_a_person(self):
+        from age_oauth import _sign_in, cli
+
+        stored = self.stores()
+        for call in (lambda: _sign_in._by_terminal(["-c", "prod"], ()), lambda: cli.main(["login"])):
+            with mock.patch.object(sys, "stderr", sys.__stderr__), self.assertRaises(KeyboardInterrupt):
+                call()
+            stored.unlink()
+            self.has_gone()
+
+    def test_the_same_where_the_answer_is_typed_into_a_field(self):
+        from age_oauth import _sign_in
+
+        shows = "print(json.dumps({'authorize_url': 'https://h/authorize', 'expects': 'code'}), flush=True)\n"
+        stored = self.stores(first=shows)
+        with mock.patch.object(_sign_in, "say"), mock.patch("builtins.input", side_effect=KeyboardInterrupt):
+            with self.assertRaises(KeyboardInterrupt):
+                _sign_in._by_field(["--connection=prod"], ())
+        self.assertTrue(stored.exists())
+        self.has_gone()
+
+    def test_a_second_ctrl_c_ends_the_wait_and_not_the_program(self):
+        again = "os.kill(os.getppid(), signal.SIGINT)\n    while not (folder / 'go').exists(): time.sleep(0.01)"
+        stored = self.stores(before=again)
+        with self.assertRaises(KeyboardInterrupt):
+            _program.ask("token")
+        self.assertFalse(stored.exists())
+        (self.folder / "go").write_text("")
+        for thread in threading.enumerate():
+            if thread.name == "age-oauth end":
+                thread.join(60)
+        self.assertTrue(stored.exists())
+        self.has_gone()
+
+    def ended(self, *answers, system="posix"):
+        """What is called in a process that gives these answers to ``communicate``."""
+        process = mock.Mock()
+        process.communicate.side_effect = answers
+        stdin = process.stdin
+        with mock.patch.object(os, "name", system):
+            _program.end(process)
+        called = [name for name in ("terminate", "kill") if getattr(process, name).called]
+        self.assertTrue(stdin.close.called)
+        self.assertGreater(process.communicate.call_args[1]["timeout"], 60 + 10)
+        return called
+
+    def test_it_is_killed_only_if_it_does_not_end(self):
+        import subprocess
+
+        late = subprocess.TimeoutExpired("age-oauth", 1)
+        self.assertEqual(self.ended((b"", b"")), ["terminate"])
+        self.assertEqual(self.ended(late), ["terminate", "kill"])
+        # Windows has no signal for it; it ends with its input, or its work.
+        self.assertEqual(self.ended((b"", b""), system="nt"), [])
+        self.assertEqual(self.ended(late, system="nt"), ["kill"])
+
+    def test_one_that_takes_too_long_is_ended_in_the_same_way(self):
+        import subprocess
+
+        process = mock.Mock()
+        process.communicate.side_effect = [subprocess.TimeoutExpired("age-oauth", 1), (b"", b"")]
+        with mock.patch.object(_program, "start", return_value=process):
+            self.refused(age_oauth.AgeOAuthError, "did not finish")
+        self.assertTrue(process.terminate.called)
+        self.assertFalse(process.kill.called)
+
+
 class Tokens(WithProgram):
     def provider(self, seconds, more=""):
         """A program that counts its starts and hands out numbered tokens of this life."""

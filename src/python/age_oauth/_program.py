@@ -25,7 +25,12 @@ _OLDEST_TEXT = _find.OLDEST_TEXT
 #: Seconds.
 TIMEOUT = 300
 
-#: The same for ``--version``, which waits for nothing. Seconds.
+#: How long the program may take to end. It may have asked the portal for something that must not be lost: then it
+#: waits for the answer and stores it first (60 seconds at most, ``DELAYED_INTERRUPTION_TIMEOUT`` in ``src/policy.rs``),
+#: and removes what must not stay. Seconds.
+_END = 90
+
+#: The same as ``TIMEOUT`` for ``--version``, which waits for nothing. Seconds.
 _VERSION_TIMEOUT = 30
 
 # Error codes of Windows if a policy, a virus scanner or the wrong processor prevents the start.
@@ -140,16 +145,14 @@ def _run(arguments: "list[str]", stdin: "str | None") -> "tuple[str, bytes]":
     try:
         out, err = process.communicate(None if stdin is None else stdin.encode(), timeout=TIMEOUT)
     except subprocess.TimeoutExpired:
-        process.kill()
-        process.communicate()
+        end(process)
         raise AgeOAuthError(
             f"`age-oauth {arguments[0]}` did not finish within {TIMEOUT} seconds and was stopped",
             "age-oauth doctor",
         ) from None
     except BaseException:
         # Ctrl-C in a script: do not leave the program running.
-        process.kill()
-        process.wait()
+        end(process)
         raise
     messages = list(_lines(err))
     for message in messages:
@@ -160,6 +163,50 @@ def _run(arguments: "list[str]", stdin: "str | None") -> "tuple[str, bytes]":
         log().info("`age-oauth %s` failed: %s (%s)", arguments[0], error.message, error.kind)
         raise error
     return process.args[0], out
+
+
+def wait(process: "Any") -> int:
+    """Waits for a program that talks to a person, and returns its exit code."""
+    try:
+        return process.wait()
+    except BaseException:
+        end(process)
+        raise
+
+
+def end(process: "Any") -> None:
+    """Ends the program and waits for it. A program that is killed while the portal issues a sign-in would lose it.
+
+    An exception meanwhile, such as from a second Ctrl-C, ends the wait, which goes on in a thread."""
+    try:
+        stdin, process.stdin = process.stdin, None
+        if stdin is not None:
+            try:
+                stdin.close()
+            except OSError:  # It reads no more.
+                pass
+        if os.name != "nt":
+            process.terminate()
+        _wait_for_end(process)
+    except BaseException:
+        import threading
+
+        try:
+            threading.Thread(target=_wait_for_end, args=(process,), name="age-oauth end", daemon=True).start()
+        except RuntimeError:  # The interpreter ends, or has no thread left. The program ends by itself.
+            pass
+        raise
+
+
+def _wait_for_end(process: "Any") -> None:
+    import subprocess
+
+    try:
+        # What it still prints must not fill a pipe.
+        process.communicate(timeout=_END)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def _lines(err: bytes) -> "Iterator[dict[str, Any]]":

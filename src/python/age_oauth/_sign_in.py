@@ -24,7 +24,7 @@ def sign_in(selector: "Sequence[str]", *options: str) -> bool:
 
 def _by_terminal(selector: "Sequence[str]", options: "Sequence[str]") -> bool:
     # The answer of the program goes to stderr, because stdout belongs to the script.
-    code = _program.start(["login", *selector, *options], stdout=sys.stderr).wait()
+    code = _program.wait(_program.start(["login", *selector, *options], stdout=sys.stderr))
     if code != 0:
         command = " ".join(["age-oauth login", *selector])
         raise _program.BY_CODE.get(code, AgeOAuthError)("the sign-in was not completed", _session.hint(command))
@@ -54,8 +54,7 @@ def _by_field(selector: "Sequence[str]", options: "Sequence[str]") -> bool:
         out, err = process.communicate(typed)
     finally:
         if process.poll() is None:
-            process.kill()
-            process.wait()
+            _program.end(process)
     if process.returncode != 0:
         raise _program.failure(process.returncode, list(_program._lines(err)), err)
     # For an application, the first line is the only one.

@@ -19,7 +19,7 @@ def main(argv: "Sequence[str] | None" = None) -> int:
     try:
         if argv is None:
             return _program.become(sys.argv[1:])
-        return _program.start(list(argv)).wait()
+        return _program.wait(_program.start(list(argv)))
     except AgeOAuthError as error:
         from ._sign_in import say
 
