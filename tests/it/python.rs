@@ -520,6 +520,28 @@ fn tokens_are_not_sent_to_other_hosts() {
     portal.assert_clean();
 }
 
+/// The portal rejects the token, and redirects the repeated request.
+#[test]
+fn a_rejected_token_is_not_sent_to_another_host_either() {
+    let (portal, home) = signed_in();
+    let foreign = ForeignServer::start(&portal);
+    let to = format!("{}/caught", foreign.url());
+    let rejection = serde_json::json!({"error": {"code": 498, "message": "Invalid token."}});
+    portal.set(|rules| {
+        for _ in 0..5 {
+            rules.fault(Endpoint::Search, Fault::Json(rejection.clone()));
+            let to = to.clone();
+            rules.fault(Endpoint::Search, Fault::Redirect { status: 302, to });
+        }
+    });
+    let ca = portal.ca_file(home.path()).display().to_string();
+    succeeds(&script(&home, "foreign_again.py", &[&ca, &foreign.url()]));
+    // Each request was sent twice.
+    assert_eq!(portal.requests_to(Endpoint::Search).len(), 10);
+    assert_eq!(foreign.requests().len(), 5);
+    got_no_token(&foreign);
+}
+
 /// Every row of the migration table is tried: each name and command behaves as it says.
 #[test]
 fn every_row_of_the_migration_table_is_true() {

@@ -107,13 +107,14 @@ class _Look:
         self._redirected = _Redirected()
 
     def __call__(self, response: Any, **options: Any) -> Any:
-        if response.is_redirect:
-            self._redirected.by(response)
-            # On a redirect, `requests` copies every header except `Authorization` to the new host.
-            for one in (self._request, response.request):
+        answer = response if response.is_redirect else self._auth._settled(response, options, self._redirected)
+        if answer.is_redirect:
+            self._redirected.by(answer)
+            # On a redirect, `requests` copies every header except `Authorization` to the new host: from the
+            # request that it sent itself, also if the answer is to one that was sent in its place.
+            for one in (self._request, response.request, answer.request):
                 one.headers.pop(HEADER, None)
-            return response
-        return self._auth._settled(response, options, self._redirected)
+        return answer
 
     def __reduce__(self) -> tuple[Any, ...]:
         # What is unpickled carries no token, and belongs to no session.
