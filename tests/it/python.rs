@@ -520,6 +520,12 @@ fn tokens_are_not_sent_to_other_hosts() {
     portal.assert_clean();
 }
 
+#[test]
+fn a_blocked_program_makes_no_request_to_a_federated_server_anonymous() {
+    let (portal, home) = signed_in();
+    succeeds(&script(&home, "blocked.py", &[&portal.server_layer_url()]));
+}
+
 /// The portal rejects the token, and redirects the repeated request.
 #[test]
 fn a_rejected_token_is_not_sent_to_another_host_either() {

@@ -443,6 +443,9 @@ class Foreign(unittest.TestCase):
                     return type("Token", (), {"value": "server-token"})
                 raise error
 
+            def kept(self, server=""):
+                return None
+
         return _policy.Policy(Provider(), self.PORTAL), asked
 
     def test_a_host_with_many_addresses_costs_few_questions(self):
@@ -468,11 +471,43 @@ class Foreign(unittest.TestCase):
     def test_a_foreign_address_passes_where_the_question_cannot_be_asked(self):
         for error in (age_oauth.PortalUnreachable, age_oauth.Busy, age_oauth.KeychainUnavailable, age_oauth.ProgramUnusable):
             policy, asked = self.policy(error("no"))
-            for _ in range(5):
-                self.assertIsNone(policy.token("https://tiles.example/arcgis/rest/services"))
+            with self.assertLogs("age_oauth", "WARNING") as logged:
+                for _ in range(5):
+                    self.assertIsNone(policy.token("https://images.example/a.png"))
             self.assertEqual(len(asked), 1)
+            self.assertEqual(len(logged.output), 1)
+            self.assertIn("images.example", logged.output[0])
+            self.assertIsNone(policy.failure("https://images.example/a.png"))
             with self.assertRaises(error):
                 policy.token(self.PORTAL)
+
+    def test_a_failure_that_says_nothing_about_a_server_is_raised_for_it(self):
+        for error in (age_oauth.KeychainUnavailable, age_oauth.ProgramUnusable):
+            policy, _ = self.policy(error("no", "do"))
+            # In the pause after it, too, also where it began with another address below the same root.
+            with self.assertLogs("age_oauth", "WARNING") as logged:
+                policy.token("https://tiles.example/arcgis")
+                for _ in range(3):
+                    self.assertFalse(policy.at_once("https://tiles.example/arcgis/rest/services")[0])
+                    with self.assertRaises(error):
+                        policy.token("https://tiles.example/arcgis/rest/services")
+            self.assertEqual(len(logged.output), 4)
+
+    def test_a_failure_is_kept_until_there_is_an_answer(self):
+        url = "https://tiles.example/arcgis/rest/services"
+        for error in (age_oauth.PortalUnreachable, age_oauth.Busy):
+            policy, asked = self.policy(error("no", "do", "k"))
+            with self.assertLogs("age_oauth", "WARNING"):
+                for _ in range(5):
+                    self.assertIsNone(policy.token(url))
+            self.assertEqual(len(asked), 1)
+            kept = policy.failure(url)
+            self.assertEqual((type(kept), kept.message, kept.hint, kept.kind), (error, "no", "do", "k"))
+            self.assertIsNot(policy.failure(url), kept)
+            with mock.patch.object(policy._provider, "token", side_effect=age_oauth.PortalRefused("no")):
+                policy._refused.clear()
+                self.assertIsNone(policy.token(url))
+            self.assertIsNone(policy.failure(url))
 
     def test_within_this_machine_no_proxy_gets_a_token(self):
         class Provider:

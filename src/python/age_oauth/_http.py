@@ -58,6 +58,9 @@ class TokenAuth(ById):
             sent = response.request
             was = sent.headers.get(HEADER, "").partition(" ")[2]
             token = self._another(sent.url, was, redirected)
+            failure = None if token or redirected.by_another_host else self._policy.failure(sent.url)
+            if failure is not None:
+                raise failure
             if token is None or token == was or not rewind(sent):
                 return response
             response = self._again(response, sent, token, options)

@@ -36,10 +36,15 @@ class HttpxTokenAuth(ById, httpx.Auth):
         policy = self._auth._policy
         token = policy.token(str(request.url))
         self._sign(request, token)
+        failure = policy.failure(str(request.url)) if token is None else None
         response = yield request
         for _ in range(_rejection.STEPS):
-            start = _beginning(response) if _may_be_rejection(response, token) else b""
-            if token is None or not _is_rejection(response, start) or not _is_repeatable(request):
+            start = _beginning(response) if (token or failure) and _may_be_rejection(response) else b""
+            if not _is_rejection(response, start):
+                return
+            if failure is not None:
+                raise failure
+            if token is None or not _is_repeatable(request):
                 return
             was, token = token, policy.instead_of(str(request.url), token)
             if token is None or token == was:
@@ -53,10 +58,15 @@ class HttpxTokenAuth(ById, httpx.Auth):
         if not known:
             token = await _in_thread(policy.token, url)
         self._sign(request, token)
+        failure = policy.failure(url) if token is None else None
         response = yield request
         for _ in range(_rejection.STEPS):
-            start = await _async_beginning(response) if _may_be_rejection(response, token) else b""
-            if token is None or not _is_rejection(response, start) or not _is_repeatable(request):
+            start = await _async_beginning(response) if (token or failure) and _may_be_rejection(response) else b""
+            if not _is_rejection(response, start):
+                return
+            if failure is not None:
+                raise failure
+            if token is None or not _is_repeatable(request):
                 return
             was, token = token, await _in_thread(policy.instead_of, url, token)
             if token is None or token == was:
@@ -97,12 +107,8 @@ class _OnTheWire(httpx.Headers):
         return httpx.Headers, (super().raw,)
 
 
-def _may_be_rejection(response: Any, token: str | None) -> bool:
-    return (
-        token is not None
-        and not _was_redirected(response)
-        and _rejection.may_be_error(response.headers.get("Content-Type", ""))
-    )
+def _may_be_rejection(response: Any) -> bool:
+    return not _was_redirected(response) and _rejection.may_be_error(response.headers.get("Content-Type", ""))
 
 
 def _was_redirected(response: Any) -> bool:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from . import _addresses as addresses
-from . import _proxies
-from .errors import AgeOAuthError, PortalRefused, SignInRequired, UsageError
+from . import _program, _proxies
+from .errors import AgeOAuthError, KeychainUnavailable, PortalRefused, ProgramUnusable, SignInRequired, UsageError
 
 if TYPE_CHECKING:
     from ._provider import Provider, Token
@@ -18,6 +18,9 @@ _MEMORY = 600
 
 #: How long it is remembered that the portal could not be asked, in seconds.
 _PAUSE = 30
+
+#: Failures that say nothing about the host that a token is needed for.
+_OF_THIS_MACHINE = (KeychainUnavailable, ProgramUnusable)
 
 #: What the portal answers itself.
 _SHARING = "/sharing/rest"
@@ -46,6 +49,8 @@ class Policy:
         self._granted: set[str] = set()
         #: Until when the portal is not asked about a server again.
         self._refused: dict[str, float] = {}
+        #: Why it could not be asked about a server.
+        self._failed: dict[str, AgeOAuthError] = {}
         self._groups: dict[str, set[str]] = {}
 
     def server(self, url: str) -> str:
@@ -107,15 +112,30 @@ class Policy:
             if isinstance(error, (PortalRefused, UsageError)):
                 # The portal issues no token for this server: it is public, or not federated with
                 # the portal.
+                self._failed.pop(server, None)
                 self._remember(url, server)
-            else:
-                # The question could not be asked. A host that is none of the portal's must not
-                # wait for that.
-                self._refused[server] = time.monotonic() + _PAUSE
+                return None
+            # The question could not be asked. A host that is none of the portal's must not wait
+            # for that.
+            self._failed[server] = error
+            self._refused[server] = time.monotonic() + _PAUSE
+            _program.log().warning("requests to `%s` carry no token: %s", addresses.origin(url)[1], error.message)
+            if _must_be_told(url, error):
+                raise
             return None
         if server:
+            self._failed.pop(server, None)
             self._granted.add(server)
         return self._value(url, token)
+
+    def failure(self, url: str) -> AgeOAuthError | None:
+        """Why requests to this address carry no token, if it has the form of a server's and the portal could not be asked:
+        the error to raise if the server wants a token."""
+        if not self.may_carry(url) or not addresses.is_of_a_server(url):
+            return None
+        error = self._failed.get(self.server(url))
+        # Another one for each request, because each gets a traceback.
+        return error and type(error)(error.message, error.hint, error.kind)
 
     def _value(self, url: str, token: Token) -> str:
         self._stays_with_its_user()
@@ -140,7 +160,9 @@ class Policy:
         if not server:
             return False
         now = time.monotonic()
-        return self._refused.get(server, 0) > now or self._refused.get(_group(url), 0) > now
+        if self._refused.get(_group(url), 0) > now:
+            return True
+        return self._refused.get(server, 0) > now and not _must_be_told(url, self._failed.get(server))
 
     def _remember(self, url: str, server: str) -> None:
         """Remembers a refusal. A host that has many addresses, none of a server of the portal, costs few questions."""
@@ -160,6 +182,11 @@ addresses.origin(one) == host for one in self._granted
 
 def _root(portal_url: str) -> "tuple[tuple[str, str, int], str]":
     return addresses.origin(portal_url), urlsplit(portal_url).path.rstrip("/")
+
+
+def _must_be_told(url: str, error: "AgeOAuthError | None") -> bool:
+    """Whether a request to this address fails with the error. Without a token it might get another answer than with one."""
+    return isinstance(error, _OF_THIS_MACHINE) and addresses.is_of_a_server(url)
 
 
 def _group(url: str) -> str:
