@@ -6,7 +6,7 @@ from typing import Any
 
 import httpx
 
-from . import _rejection
+from . import _by_id, _rejection
 from ._by_id import ById
 from ._http import HEADER, TokenAuth
 
@@ -53,6 +53,9 @@ class HttpxTokenAuth(ById, httpx.Auth):
             response = yield request
 
     async def async_auth_flow(self, request: Any) -> Any:
+        if "_auth" not in self.__dict__:
+            # It was unpickled or copied: its first use starts the program.
+            await _in_thread(getattr, self, "_auth")
         policy, url = self._auth._policy, str(request.url)
         known, token = policy.at_once(url)
         if not known:
@@ -79,16 +82,32 @@ class HttpxTokenAuth(ById, httpx.Auth):
 HttpxTokenAuth.__module__ = "age_oauth"
 
 
-async def _in_thread(call: Any, *arguments: Any) -> Any:
+#: So many requests wait for the program at a time; others wait for these.
+THREADS = 32
+
+#: Threads of our own: the loop's also look up names, for every client of the process.
+_executors: dict[str, Any] = {}
+_by_id.at_fork.append(_executors.clear)
+
+
+def _executor(name: str, threads: int) -> Any:
+    from concurrent.futures import ThreadPoolExecutor
+
+    # Setting a default is one step, also for several threads.
+    return _executors.get(name) or _executors.setdefault(name, ThreadPoolExecutor(threads, f"age-oauth {name}"))
+
+
+async def _in_thread(call: Any, *arguments: Any, name: str = "tokens", threads: int = THREADS) -> Any:
     import asyncio
+    from contextvars import copy_context
 
     try:
-        asyncio.get_running_loop()
+        loop = asyncio.get_running_loop()
     except RuntimeError:  # Another loop, such as trio's.
         import anyio.to_thread
 
         return await anyio.to_thread.run_sync(call, *arguments)
-    return await asyncio.to_thread(call, *arguments)
+    return await loop.run_in_executor(_executor(name, threads), copy_context().run, call, *arguments)
 
 
 class _OnTheWire(httpx.Headers):

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
-from . import _by_id, _proxies, _trust
+from . import _proxies, _trust
 from . import _addresses as addresses
 from . import _json_names as names
 from ._gis_options import prefixes
@@ -148,26 +148,8 @@ def _proxy(url: str, proxy: str) -> "str | None":
 
 
 async def _answered(presented: Presented, request: httpx.Request) -> "str | None":
-    import asyncio
-
-    try:
-        loop = asyncio.get_running_loop()
-    except RuntimeError:  # Another loop, such as trio's.
-        return await _in_thread(_authorization, presented, request)
-    # The answers come one after the other: they must not fill the threads that look up names.
-    return await loop.run_in_executor(_executor(), _authorization, presented, request)
-
-
-_executors: list[Any] = []
-_by_id.at_fork.append(_executors.clear)
-
-
-def _executor() -> Any:
-    from concurrent.futures import ThreadPoolExecutor
-
-    if not _executors:
-        _executors.append(ThreadPoolExecutor(1, "age-oauth web-tier"))
-    return _executors[0]
+    # The answers come one after the other, so one thread is enough.
+    return await _in_thread(_authorization, presented, request, name="web-tier", threads=1)
 
 
 def _authorization(presented: Presented, request: httpx.Request) -> "str | None":
