@@ -448,9 +448,9 @@ pub const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 /// A download, and an upload, may take this long.
 pub const TRANSFER_TIMEOUT: Duration = Duration::from_secs(3600);
 
-/// An extension that is due is begun only if the whole command has this much time left: for one call,
-/// and to store its answer. The time of a command does not end an extension that was begun, because
-/// the sign-in would be lost with the answer.
+/// An extension that is due is begun only if the whole command has this much time left: for one
+/// call, and to store its answer. The time of a command does not end an extension that was begun,
+/// because the sign-in would be lost with the answer.
 pub const EXTENSION_TIME: Duration = Duration::from_secs(45);
 
 /// How long the portal may take to revoke a sign-in that is stored nowhere, also when the time of

@@ -233,8 +233,8 @@ impl Tokens {
     }
 
     /// Caches a server's token. Drops expired ones, and the oldest beyond
-    /// [`policy::MAX_SERVER_TOKENS`]. It ends with the sign-in, as the portal's own tokens do, and may
-    /// live longer than those.
+    /// [`policy::MAX_SERVER_TOKENS`]. It ends with the sign-in, as the portal's own tokens do, and
+    /// may live longer than those.
     pub fn cache_server_token(&mut self, root: &str, access: AccessToken, now: Timestamp) {
         self.note_validity(&access);
         self.servers

@@ -40,7 +40,7 @@ impl Session {
             self.cache_server_token(root, &access, &sent.access.secret)?;
         }
         self.emit_decision(Decision::Renewed);
-        // It belongs to the user whose token was sent, whoever has signed in meanwhile.
+        // It belongs to the user whose token was sent, also if another one has signed in meanwhile.
         Ok(UsableToken {
             access,
             decision: Decision::Renewed,
@@ -48,9 +48,9 @@ impl Session {
         })
     }
 
-    /// Caches a server's token that the portal granted for the portal's token `sent`. The portal was
-    /// asked without the lock. If another process has signed in or extended the sign-in meanwhile,
-    /// the token is another user's or has ended, and is not cached.
+    /// Caches a server's token that the portal granted for the portal's token `sent`. The portal
+    /// was asked without the lock. If another process has signed in or extended the sign-in
+    /// meanwhile, the token is another user's or has ended, and is not cached.
     fn cache_server_token(&self, root: &str, access: &AccessToken, sent: &Secret) -> Result<()> {
         let locked = self.lock_unchanged()?;
         let Some(mut tokens) = self.read_tokens(&locked.connection)? else {
@@ -64,8 +64,8 @@ impl Session {
         Ok(())
     }
 
-    /// Asks the portal for the server's token. Also returns the portal's token that was sent for it;
-    /// one that the portal rejects is renewed once.
+    /// Asks the portal for the server's token. Also returns the portal's token that was sent for
+    /// it; one that the portal rejects is renewed once.
     fn request_server_token(&self, root: &str) -> Result<(AccessToken, UsableToken)> {
         let mut sent = self.access_token(&TokenRequest::default())?;
         let response = match self.send_server_token_request(root, &sent.access.secret) {

@@ -484,7 +484,8 @@ class Foreign(unittest.TestCase):
     def test_a_failure_that_says_nothing_about_a_server_is_raised_for_it(self):
         for error in (age_oauth.KeychainUnavailable, age_oauth.ProgramUnusable):
             policy, _ = self.policy(error("no", "do"))
-            # In the pause after it, too, also where it began with another address below the same root.
+            # In the pause after it, too, also where it began with another address below the same
+            # root.
             with self.assertLogs("age_oauth", "WARNING") as logged:
                 policy.token("https://tiles.example/arcgis")
                 for _ in range(3):

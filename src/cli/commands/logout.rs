@@ -37,7 +37,7 @@ pub(in crate::cli) fn logout(ctx: &mut CommandContext, args: &LogoutArgs) -> Out
     }
     let mut worst = ExitCode::Done;
     let listing = store.list(None)?;
-    // Whoever hands over a machine has to know that these may be signed in still.
+    // Before a machine is handed over, a person has to know that these may be signed in still.
     for error in listing.broken {
         let failure = Failure::from(error);
         ctx.fail(&failure);

@@ -64,7 +64,8 @@ def restore(kind: type[_T], connection_id: str) -> _T:
 
     if kind is not Connection:
         return _later(kind, connection_id)
-    # Without the lock, which an object holds while it starts the program. Setting a default is one step.
+    # Without the lock, which an object holds while it starts the program. Setting a default is
+    # one step.
     known: Any = _connections.get(connection_id)
     return _connections.setdefault(connection_id, _later(kind, connection_id)) if known is None else known
 

@@ -113,8 +113,9 @@ class _Look:
         answer = response if response.is_redirect else self._auth._settled(response, options, self._redirected)
         if answer.is_redirect:
             self._redirected.by(answer)
-            # On a redirect, `requests` copies every header except `Authorization` to the new host: from the
-            # request that it sent itself, also if the answer is to one that was sent in its place.
+            # On a redirect, `requests` copies every header except `Authorization` to the new
+            # host: from the request that it sent itself, also if the answer is to one that was
+            # sent in its place.
             for one in (self._request, response.request, answer.request):
                 one.headers.pop(HEADER, None)
         return answer

@@ -25,9 +25,9 @@ _OLDEST_TEXT = _find.OLDEST_TEXT
 #: Seconds.
 TIMEOUT = 300
 
-#: How long the program may take to end. It may have asked the portal for something that must not be lost: then it
-#: waits for the answer and stores it first (60 seconds at most, ``DELAYED_INTERRUPTION_TIMEOUT`` in ``src/policy.rs``),
-#: and removes what must not stay. Seconds.
+#: How long the program may take to end. It may have asked the portal for something that must not
+#: be lost: then it waits for the answer and stores it first (60 seconds at most,
+#: ``DELAYED_INTERRUPTION_TIMEOUT`` in ``src/policy.rs``), and removes what must not stay. Seconds.
 _END = 90
 
 #: The same as ``TIMEOUT`` for ``--version``, which waits for nothing. Seconds.

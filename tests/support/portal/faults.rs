@@ -102,7 +102,8 @@ pub enum Fault {
     HoldBefore(Gate),
     /// The portal processes the request, then waits at the gate before it responds.
     HoldAfter(Gate),
-    /// The portal processes the request, counts it at the gate, and waits until the client has left.
+    /// The portal processes the request, counts it at the gate, and waits until the client has
+    /// left.
     HoldUntilLeft(Gate),
     /// An HTML error page, as from a web adaptor.
     Status(u16),
