@@ -577,16 +577,18 @@ class Ending(WithProgram):
         self.assertTrue(stored.exists())
         self.has_gone()
 
-    def ended(self, *answers, system="posix"):
+    def ended(self, *answers, system="posix", waits_for_browser=False):
         """What is called in a process that gives these answers to ``communicate``."""
         process = mock.Mock()
         process.communicate.side_effect = answers
         stdin = process.stdin
         with mock.patch.object(os, "name", system):
-            _program.end(process)
+            _program.end(process, waits_for_browser=waits_for_browser)
         called = [name for name in ("terminate", "kill") if getattr(process, name).called]
         self.assertTrue(stdin.close.called)
-        self.assertGreater(process.communicate.call_args[1]["timeout"], 60 + 10)
+        # A program that waits for a browser, and cannot be told to end, is not waited for long.
+        is_short = waits_for_browser and system == "nt"
+        self.assertEqual(process.communicate.call_args[1]["timeout"] > 60 + 10, not is_short)
         return called
 
     def test_it_is_killed_only_if_it_does_not_end(self):
@@ -598,6 +600,8 @@ class Ending(WithProgram):
         # Windows has no signal for it; it ends with its input, or its work.
         self.assertEqual(self.ended((b"", b""), system="nt"), [])
         self.assertEqual(self.ended(late, system="nt"), ["kill"])
+        self.assertEqual(self.ended(late, system="nt", waits_for_browser=True), ["kill"])
+        self.assertEqual(self.ended((b"", b""), waits_for_browser=True), ["terminate"])
 
     def test_one_that_takes_too_long_is_ended_in_the_same_way(self):
         import subprocess

@@ -30,6 +30,10 @@ TIMEOUT = 300
 #: ``DELAYED_INTERRUPTION_TIMEOUT`` in ``src/policy.rs``), and removes what must not stay. Seconds.
 _END = 90
 
+#: The same on Windows for a program that may wait for a browser: it cannot be asked to end there.
+#: Seconds.
+_END_OF_SIGN_IN = 10
+
 #: The same as ``TIMEOUT`` for ``--version``, which waits for nothing. Seconds.
 _VERSION_TIMEOUT = 30
 
@@ -174,10 +178,11 @@ def wait(process: "Any") -> int:
         raise
 
 
-def end(process: "Any") -> None:
+def end(process: "Any", *, waits_for_browser: bool = False) -> None:
     """Ends the program and waits for it. A program that is killed while the portal issues a sign-in would lose it.
 
     An exception meanwhile, such as from a second Ctrl-C, ends the wait, which goes on in a thread."""
+    limit = _END_OF_SIGN_IN if waits_for_browser and os.name == "nt" else _END
     try:
         stdin, process.stdin = process.stdin, None
         if stdin is not None:
@@ -187,23 +192,23 @@ def end(process: "Any") -> None:
                 pass
         if os.name != "nt":
             process.terminate()
-        _wait_for_end(process)
+        _wait_for_end(process, limit)
     except BaseException:
         import threading
 
         try:
-            threading.Thread(target=_wait_for_end, args=(process,), name="age-oauth end", daemon=True).start()
+            threading.Thread(target=_wait_for_end, args=(process, limit), name="age-oauth end", daemon=True).start()
         except RuntimeError:  # The interpreter ends, or has no thread left. The program ends by itself.
             pass
         raise
 
 
-def _wait_for_end(process: "Any") -> None:
+def _wait_for_end(process: "Any", limit: float) -> None:
     import subprocess
 
     try:
         # What it still prints must not fill a pipe.
-        process.communicate(timeout=_END)
+        process.communicate(timeout=limit)
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()

@@ -54,7 +54,7 @@ def _by_field(selector: "Sequence[str]", options: "Sequence[str]") -> bool:
         out, err = process.communicate(typed)
     finally:
         if process.poll() is None:
-            _program.end(process)
+            _program.end(process, waits_for_browser=True)
     if process.returncode != 0:
         raise _program.failure(process.returncode, list(_program._lines(err)), err)
     # For an application, the first line is the only one.
