@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import re
+import signal
 import stat
 import sys
 import tempfile
@@ -527,6 +528,12 @@ class Ending(WithProgram):
         "{first}os.kill(os.getppid(), signal.SIGINT)\n"
         "time.sleep(60)"
     )
+
+    def setUp(self):
+        super().setUp()
+        # A shell starts what runs in the background with this signal ignored.
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)
+        self.addCleanup(signal.signal, signal.SIGINT, before)
 
     def stores(self, before="pass", first=""):
         self.program(self.STORES.format(before=before, first=first))
